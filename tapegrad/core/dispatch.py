@@ -1,0 +1,531 @@
+"""The general path of an operation: everything that the straight path in `op` does not do.
+
+Binding of arguments, type promotion, numbers as operands, several results, `out=`, in-place forms, recording,
+expressions as operands, and the explanation of what went wrong.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes, modes, shapes
+from ..errors import is_explained, message
+from ..ir.expr import Expr
+from ..modes import NO_GRAD, mode
+from . import tape
+from .tensor import Tensor, edge, wrap
+from .views import attach, check_inplace, rebase
+
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<required>"})()
+Array = np.ndarray
+F32, F64 = dtypes.float32.numpy, dtypes.float64.numpy
+HALVES = (dtypes.float16, dtypes.bfloat16)
+NUMBERS = (bool, int, float, complex, np.generic)
+
+
+# ---- arguments ----------------------------------------------------------------------------------------------------
+
+
+def bind(op: Any, args: tuple, kwargs: dict) -> list:
+    """All parameters in order, defaults filled in; TypeError as Python's for calls that do not fit."""
+    n = len(args)
+    if n > op.npos:
+        raise TypeError(message(f"{op.name}() takes {op.npos} positional arguments", got=f"{n}", expected=signature(op)))
+    values = [*args, *op.defaults[n:]]
+    for name, value in kwargs.items():
+        i = op.index.get(name)
+        if i is None:
+            text = message(f"{op.name}() has no argument {name!r}", got=f"{name}={value!r}"[:80], expected=signature(op))
+            raise TypeError(text)
+        if i < n:
+            raise TypeError(message(f"{op.name}() got two values for the argument {name!r}", expected=signature(op)))
+        values[i] = value
+    for i, value in enumerate(values):
+        if value is MISSING:
+            raise TypeError(message(f"{op.name}() misses the argument {op.names[i]!r}", expected=signature(op)))
+    return values
+
+
+def signature(op: Any) -> str:
+    """The call as text: ``clamp(x, min=None, max=None)``."""
+    parts = [n if d is MISSING else f"{n}={d!r}" for n, d in zip(op.names, op.defaults)]
+    if op.npos < len(parts):
+        parts.insert(op.npos, "*")
+    return f"{op.name}({', '.join(parts)})"
+
+
+_constants: dict[np.dtype, dict[float, Tensor]] = {F32: {}, F64: {}}
+
+
+def number(value: float, like: Any) -> Any:
+    """A Python number as a 0-d tensor of the dtype of `like`, remembered: NumPy takes it twice as fast as the number.
+
+    Where the dtype is not float32 or float64 the number is returned as it is, for the general path.
+    """
+    try:
+        table = _constants[like.array.dtype]
+    except (AttributeError, KeyError):
+        return value
+    found = table.get(value)
+    if found is None:
+        found = wrap(np.array(value, like.array.dtype))
+        if value != 0 and value == value:  # 0.0 and -0.0 are one key, NaN is none
+            if len(table) > 4096:
+                table.clear()
+            table[value] = found
+    return found
+
+
+# ---- type promotion ------------------------------------------------------------------------------------------------
+
+
+def number_dtype(value: Any) -> dtypes.dtype:
+    """The dtype that a Python number stands for in promotion."""
+    if isinstance(value, (bool, np.bool_)):
+        return dtypes.bool_
+    if isinstance(value, (int, np.integer)):
+        return dtypes.int64
+    if isinstance(value, (float, np.floating)):
+        return modes.defaults.dtype
+    return modes.defaults.dtype.to_complex()
+
+
+def common_dtype(operands: list) -> dtypes.dtype:
+    """The dtype in which operands of unequal standing meet: tensors, 0-d tensors, numbers."""
+    ranks: list[dtypes.dtype | None] = [None, None, None]
+    for x in operands:
+        if isinstance(x, Tensor):
+            rank, found = (0 if x.array.ndim else 1), dtypes.of(x.array.dtype)
+        else:
+            rank, found = 2, number_dtype(x)
+        held = ranks[rank]
+        ranks[rank] = found if held is None else dtypes.promote(held, found)
+    found = dtypes.combine(ranks[0], dtypes.combine(ranks[1], ranks[2]))
+    assert found is not None
+    return found
+
+
+def cast(value: Any, target: dtypes.dtype) -> np.ndarray:
+    """An operand as an array of the common dtype."""
+    array = value.array if isinstance(value, Tensor) else np.asarray(value)
+    return array if array.dtype == target.numpy else array.astype(target.numpy)
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, NUMBERS)
+
+
+# ---- elementwise operations ------------------------------------------------------------------------------------------
+
+
+def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, dtypes.dtype]:
+    """The operands as arrays ready for the kernel, the dtype they meet in, and the dtype of the result."""
+    voting = [x for x, name in zip(operands, op.tensor_names) if name not in op.conditions]
+    met = common_dtype(voting)
+    if op.refuses and met.numpy.kind in op.refuses:
+        raise RuntimeError(message(f"{op.name}: not defined for {met}", got=describe(operands), fix="convert with .to(...)"))
+    if op.float_only and met.kind < dtypes.FLOAT:
+        met = modes.defaults.dtype
+    working = dtypes.float32 if met in HALVES else met
+    arrays = []
+    for x, name in zip(operands, op.tensor_names):
+        arrays.append(cast(x, dtypes.bool_ if name in op.conditions else working))
+    return arrays, working, dtypes.bool_ if op.gives_bool else met
+
+
+def run_elementwise(op: Any, operands: list, attrs: list) -> np.ndarray:
+    """The result of an elementwise operation as an array of the promoted dtype."""
+    arrays, _, result = promoted(op, operands)
+    if op.check is not None:
+        op.check(*arrays)
+    try:
+        found = op.compute(arrays, attrs)
+    except (ValueError, TypeError) as error:
+        raise explain(op, [*operands, *attrs], error) from None
+    found = found if found.__class__ is Array else np.array(found)
+    return found if found.dtype == result.numpy else found.astype(result.numpy)
+
+
+def _operands(op: Any, values: list) -> list:
+    """Operands as tensors and numbers; TypeError for anything else."""
+    found = []
+    for x, name in zip(values, op.tensor_names):
+        if isinstance(x, np.generic) and not isinstance(x, Tensor):
+            x = x.item()
+        elif isinstance(x, Array):
+            x = wrap(x)
+        if not isinstance(x, Tensor) and not _is_number(x):
+            text = message(
+                f"{op.name}: the argument {name!r} must be a tensor or a number",
+                got=type(x).__name__,
+                fix="torch.tensor(...) makes a tensor of a list",
+            )
+            raise TypeError(text)
+        found.append(x)
+    return found
+
+
+def _call_elementwise(op: Any, values: list, out: Tensor | None) -> Any:
+    n = len(op.tensors)
+    operands, attrs = values[:n], values[n:]
+    if any(isinstance(x, Expr) for x in values):
+        return op.body(*values)
+    if not any(isinstance(x, Tensor) for x in operands):
+        if any(isinstance(x, (Array, np.generic)) for x in operands):
+            return op.compute([np.asarray(x) if not _is_number(x) else x for x in operands], attrs)
+        if not op.conditions:
+            text = message(f"{op.name}: at least one operand must be a tensor", got=describe(operands))
+            raise TypeError(text)
+    operands = _operands(op, operands)
+    array = run_elementwise(op, operands, attrs)
+    if out is not None:
+        return write_out(op, operands, array, out)
+    t = wrap(array)
+    record_operands(op, operands, attrs, t, array)
+    return t
+
+
+def record_operands(op: Any, operands: list, attrs: list, t: Tensor, array: np.ndarray) -> None:
+    """Record an elementwise operation whose operands may be numbers."""
+    now = mode()
+    if now is not None:
+        if now is not NO_GRAD:
+            note(now, op, operands, tuple(attrs), {}, t)
+        return
+    edges = tuple(edge(x) if isinstance(x, Tensor) else None for x in operands)
+    if not op.formulas or not any(e is not None for e in edges) or array.dtype.kind in "biu":
+        return
+    constant = dtypes.of(array.dtype)
+    tensors = [x if isinstance(x, Tensor) else wrap(cast(x, constant)) for x in operands]
+    t.node = make_node(op, edges, tensors, (tuple(attrs), {}) if attrs else None, [array], t)
+
+
+def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, first: Tensor | None) -> tape.Node:
+    """The node of an operation on `tensors` (None where an optional operand is absent)."""
+    keep, keep_out = op.plan((True,) if op.variadic else tuple(e is not None for e in edges))
+    if op.variadic:
+        saved = (tuple(tensors) if keep[0] else None,)
+        watched = tensors if keep[0] else []
+    else:
+        saved = tuple(t if k else None for t, k in zip(tensors, keep))
+        watched = saved
+    shapes_ = None
+    if op.wants_shapes:
+        shapes_ = ([t.array.shape for t in tensors],) if op.variadic else tuple(None if t is None else t.array.shape for t in tensors)
+    node = tape.record(op, edges, saved, attrs, shapes_, results[0])
+    if op.nout != 1:
+        count = len(results) if op.nout < 0 else op.nout
+        node.shape = tuple(r.shape for r in results[:count])
+        node.dtype = tuple(r.dtype for r in results[:count])
+    if any(t is not None and t._ver is not None for t in watched):
+        node.versions = tuple(0 if t is None or t._ver is None else t._ver[0] for t in watched)
+    if keep_out:
+        if first is not None and first._ver is None:
+            first._ver = [0]
+        counter = None if first is None else first._ver
+        node.outputs = (tuple(results), counter, 0 if counter is None else counter[0])
+    return node
+
+
+def record_one(op: Any, x: Tensor, attrs: Any, t: Tensor, array: np.ndarray) -> None:
+    """Record an operation with one operand."""
+    source = edge(x)
+    if source is None or array.dtype.kind in "biu":
+        return
+    (keep,), keep_out = op.plan((True,))
+    t.node = node = tape.record(op, (source,), (x if keep else None,), attrs, None, array)
+    if keep and x._ver is not None:
+        node.versions = (x._ver[0],)
+    if keep_out:
+        t._ver = [0]
+        node.outputs = ((array,), t._ver, 0)
+    if op.wants_shapes:
+        node.shapes = (x.array.shape,)
+
+
+def note(now: Any, op: Any, operands: Any, args: Any, kwargs: Any, out: Any) -> None:
+    """Tell a recorder in the mode slot about an operation; `inference_mode` and `no_grad` are not recorders."""
+    listener = getattr(now, "record", None)
+    if listener is not None:
+        listener(op, operands, args, kwargs, out)
+
+
+# ---- operations on arrays ----------------------------------------------------------------------------------------------
+
+
+def _call_arrays(op: Any, values: list, out: Any) -> Any:
+    raw, tensors, plain = list(values), [], True
+    for i, kind in op.tensors:
+        x = values[i]
+        if kind == "Arrays":
+            items = list(x) if isinstance(x, (tuple, list)) else _refuse(op, i, x, "a list or tuple of tensors")
+            plain = plain and not any(isinstance(t, Tensor) for t in items)
+            raw[i] = [t.array if isinstance(t, Tensor) else t for t in items]
+            tensors += items
+        elif isinstance(x, Tensor):
+            raw[i], plain = x.array, False
+            tensors.append(x)
+        elif x is None and kind == "Array | None":
+            tensors.append(None)
+        elif isinstance(x, (Array, np.generic)):
+            tensors.append(wrap(np.asarray(x)))
+        else:
+            _refuse(op, i, x, "a tensor")
+    for t in tensors:
+        if t is not None and not isinstance(t, Tensor) and not isinstance(t, (Array, np.generic)):
+            _refuse(op, op.tensors[0][0], t, "a list of tensors")
+    try:
+        found = op.body(*raw[: op.npos], **dict(zip(op.names[op.npos :], raw[op.npos :])))
+    except (TypeError, ValueError, IndexError) as error:
+        raise explain(op, values, error) from None
+    if plain:
+        return found
+    several = op.returns or op.nout != 1 or op.hidden
+    results = [a if a.__class__ is Array else np.array(a) for a in (found if several else (found,))]
+    if out is not None:
+        return _write_outs(op, tensors, results, out)
+    made = [wrap(a) for a in results]
+    attrs = tuple(values[i] for i in op.attr_slots)
+    _record_arrays(op, tensors, attrs, made, results)
+    if op.view:
+        kwargs = dict(zip(op.attr_names, attrs))
+        for k, t in enumerate(made):
+            step = op if op.nout == 1 else Output(op, k)
+            attach(tensors[0], t, step, (), kwargs, None if op.nout == 1 else "multi")
+    return _package(op, made)
+
+
+def _record_arrays(op: Any, tensors: list, attrs: tuple, made: list[Tensor], results: list[np.ndarray]) -> None:
+    now = mode()
+    if now is not None:
+        if now is not NO_GRAD:
+            note(now, op, tensors, attrs, {}, made)
+        return
+    if not op.formulas:
+        return
+    edges = tuple(None if t is None or not isinstance(t, Tensor) else edge(t) for t in tensors)
+    if not any(e is not None for e in edges):
+        return
+    if op.nout == 1:
+        if results[0].dtype.kind not in "biu":
+            made[0].node = make_node(op, edges, tensors, (attrs, {}), results, made[0])
+        return
+    node = make_node(op, edges, tensors, (attrs, {}), results, None)
+    for k, t in enumerate(made if op.nout < 0 else made[: op.nout]):
+        if t.array.dtype.kind not in "biu":
+            t.node = (node, k)
+
+
+class Output:
+    """The step from a tensor to one of several views that one operation takes of it."""
+
+    def __init__(self, op: Any, k: int):
+        self.op, self.k = op, k
+
+    def on_array(self, array: np.ndarray, *args: Any, **kwargs: Any) -> np.ndarray:
+        """The view of an array."""
+        return self.op.body(array, *args, **kwargs)[self.k]
+
+    def function(self, t: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The view of a tensor, recorded."""
+        return self.op.function(t, *args, **kwargs)[self.k]
+
+
+def _refuse(op: Any, i: int, x: Any, expected: str) -> Any:
+    text = message(f"{op.name}: the argument {op.names[i]!r} must be {expected}", got=type(x).__name__, expected=signature(op))
+    raise TypeError(text)
+
+
+_result_types: dict[str, type] = {}
+
+
+def result_type_of(name: str, fields: tuple[str, ...]) -> type:
+    """The named tuple of an operation with several results (`torch.return_types.max`)."""
+    found = _result_types.get(name)
+    if found is None:
+        base = namedtuple(name, fields)  # type: ignore[misc]
+
+        def text(self) -> str:
+            parts = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self))
+            return f"torch.return_types.{name}(\n{parts})"
+
+        found = type(name, (base,), {"__slots__": (), "__repr__": text, "__module__": "torch.return_types"})
+        _result_types[name] = found
+    return found
+
+
+def _package(op: Any, made: list[Tensor]) -> Any:
+    shown = made[: len(made) - op.hidden]
+    if op.returns and len(shown) > 1:
+        return result_type_of(op.name, op.returns[: len(shown)])(*shown)
+    return shown[0] if op.nout == 1 and len(shown) == 1 else tuple(shown)
+
+
+def call(op: Any, args: tuple, kwargs: dict) -> Any:
+    """Run an operation on anything that may be given to it."""
+    out = None
+    if "out" in kwargs:
+        kwargs = dict(kwargs)
+        out = kwargs.pop("out")
+    values = bind(op, args, kwargs)
+    return _call_elementwise(op, values, out) if op.elementwise else _call_arrays(op, values, out)
+
+
+def call_operator(op: Any, args: tuple, kwargs: dict) -> Any:
+    """`call` for Python's operators: NotImplemented if an operand is neither a tensor, an array nor a number."""
+    if all(isinstance(a, (Tensor, Array, Expr)) or _is_number(a) for a in args):
+        return call(op, args, kwargs)
+    return NotImplemented
+
+
+def retry(op: Any, args: tuple, kwargs: dict, error: Exception) -> Any:
+    """The straight path of an array operation failed: take the general path, or explain."""
+    if is_explained(error):
+        raise error
+    if not args or not isinstance(args[0], Tensor):
+        return call(op, args, kwargs)
+    raise explain(op, bind(op, args, kwargs), error) from None
+
+
+# ---- out= and in-place -----------------------------------------------------------------------------------------------
+
+
+def write_out(op: Any, operands: list, array: np.ndarray, out: Tensor) -> Tensor:
+    """Put a result into the tensor given as `out=`, which takes on its shape."""
+    if not isinstance(out, Tensor):
+        raise TypeError(message(f"{op.name}: out must be a tensor", got=type(out).__name__))
+    if mode() is None and any(isinstance(x, Tensor) and x.requires_grad for x in [*operands, out]):
+        text = message(f"{op.name}: out= cannot be recorded", got="an operand that requires grad", fix="use torch.no_grad() or drop out=")
+        raise RuntimeError(text)
+    source, target = dtypes.of(array.dtype), out.dtype
+    if not dtypes.can_cast(source, target):
+        raise RuntimeError(message(f"{op.name}: a {source} result does not fit in out", got=f"out of dtype {target}"))
+    if out.array.shape != array.shape:
+        out.array = np.empty(array.shape, target.numpy)
+    np.copyto(out.array, array, casting="unsafe")
+    out.bump()
+    return out
+
+
+def _write_outs(op: Any, tensors: list, results: list, out: Any) -> Any:
+    shown = results[: len(results) - op.hidden]
+    targets = list(out) if isinstance(out, (tuple, list)) else [out]
+    if len(targets) != len(shown):
+        text = message(f"{op.name}: out needs one tensor for each result", got=len(targets), expected=len(shown))
+        raise TypeError(text)
+    return _package(op, [write_out(op, tensors, a, t) for a, t in zip(results, targets)] + results[len(shown) :])
+
+
+def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Tensor:
+    """Run `op` on `t` and write the result into it."""
+    now = mode()
+    if now is NO_GRAD and not kwargs and op.elementwise and len(args) == len(op.tensors) - 1 <= 1:
+        x = t.array
+        d = x.dtype
+        if d is F32 or d is F64:
+            rest = [number(a, t) if a.__class__ in (float, int) else a for a in args]
+            if all(isinstance(a, Tensor) and a.array.dtype is d for a in rest) and not op.gives_bool:
+                try:
+                    found = op.fast(x, *[a.array for a in rest], out=x)
+                except ValueError as error:
+                    raise explain(op, [t, *rest], error) from None
+                if found is not x:
+                    _fill(name, t, found)
+                t.bump()
+                return t
+    values = bind(op, (t, *args), kwargs)
+    n = len(op.tensors)
+    operands = [values[i] for i, _ in op.tensors]
+    if op.elementwise:
+        operands = _operands(op, operands)
+    attrs = tuple(values[i] for i in op.attr_slots)
+    edges = tuple(edge(x) if isinstance(x, Tensor) else None for x in operands) if now is None else (None,) * n
+    if now is None:
+        check_inplace(name, t)
+    if op.elementwise:
+        found = run_elementwise(op, operands, list(attrs))
+        if not dtypes.can_cast(dtypes.of(found.dtype), t.dtype):
+            text = message(f"{name}: a {dtypes.of(found.dtype)} result does not fit in place", got=f"a {t.dtype} tensor", fix=f"use {op.name}")
+            raise RuntimeError(text)
+    else:
+        found = _inplace_arrays(op, values)
+    recorded = any(e is not None for e in edges) and bool(op.formulas)
+    before = operands[0]
+    if recorded and op.plan(tuple(e is not None for e in edges))[0][0]:
+        before = wrap(t.array.copy())  # the derivative needs the value that is about to be overwritten
+        before.node, before._requires_grad = t.node, t._requires_grad
+    _fill(name, t, found)
+    t.bump()
+    if recorded:
+        tensors = [before, *(x if x is None or isinstance(x, Tensor) else wrap(cast(x, t.dtype)) for x in operands[1:])]
+        rebase(t, make_node(op, edges, tensors, (attrs, {}) if attrs else None, [t.array], t))
+    return t
+
+
+def _inplace_arrays(op: Any, values: list) -> np.ndarray:
+    raw = [v.array if isinstance(v, Tensor) else v for v in values]
+    try:
+        found = op.body(*raw[: op.npos], **dict(zip(op.names[op.npos :], raw[op.npos :])))
+    except (TypeError, ValueError, IndexError) as error:
+        raise explain(op, values, error) from None
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _fill(name: str, t: Tensor, found: np.ndarray) -> None:
+    if found.shape != t.array.shape:
+        text = message(
+            f"{name}: the result does not have the shape of the tensor it is written into",
+            got=f"a result of shape {tuple(found.shape)}",
+            expected=f"{tuple(t.array.shape)}",
+        )
+        raise RuntimeError(text)
+    np.copyto(t.array, found, casting="unsafe")
+
+
+# ---- explanations ----------------------------------------------------------------------------------------------------
+
+
+def describe(values: Any) -> str:
+    """Operands in a few words: ``float32 (2, 3), 5``."""
+    parts = []
+    for v in values:
+        if isinstance(v, Tensor):
+            parts.append(f"{v.dtype.name} {tuple(v.array.shape)}")
+        elif isinstance(v, (list, tuple)) and any(isinstance(x, Tensor) for x in v):
+            parts.append(f"[{describe(v)}]")
+        else:
+            parts.append(repr(v)[:60])
+    return ", ".join(parts)
+
+
+def explain(op: Any, values: list, error: Exception) -> Exception:
+    """The error to raise for a kernel that failed: what, with which shapes and dtypes."""
+    if is_explained(error):
+        return error
+    dims = [_shapes_only(v) for v in values]
+    try:
+        if op.elementwise:
+            shapes.broadcast(op.name, *(d for d in dims[: len(op.tensors)] if isinstance(d, tuple)))
+        elif op.shape_rule is not None:
+            op.shape_rule(*dims)
+    except (RuntimeError, IndexError, ValueError, TypeError) as better:
+        if is_explained(better):
+            return better
+    kind: Callable = IndexError if isinstance(error, IndexError) else TypeError if _is_call_error(error) else RuntimeError
+    return kind(message(f"{op.name}: {error}", got=describe(values), expected=signature(op)))
+
+
+def _is_call_error(error: Exception) -> bool:
+    return isinstance(error, TypeError) and ("argument" in str(error) or "must be" in str(error))
+
+
+def _shapes_only(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.array.shape
+    if isinstance(value, (list, tuple)) and any(isinstance(x, Tensor) for x in value):
+        return [_shapes_only(x) for x in value]
+    return value

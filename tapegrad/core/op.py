@@ -1,0 +1,449 @@
+"""Declaring operations: `@elementwise`, `@op`, `.grad`, `.shape`, and what follows from them.
+
+One block declares an operation (design, section 3):
+
+    @elementwise
+    def tanh(x):
+        '''Hyperbolic tangent, elementwise.'''
+        return e.tanh(x)
+
+    @tanh.grad
+    def _(g, out):
+        return g * (1 - out * out)
+
+The decorator returns the public function: a closure made once, specialised on the number of operands, whose straight
+path is a mode test, the kernel, a `Tensor` and, if a gradient is wanted, a `Node`. Everything that is not plain
+(numbers as operands, unequal dtypes, `out=`, keyword arguments, expressions) takes the general path in `dispatch`.
+
+A body of `@elementwise` takes expressions: parameters without a default are operands, those with one are arguments.
+A body of `@op` takes arrays: its operands are annotated `Array`, `Array | None` or `Arrays` (a list), and it may
+return several arrays, named by `returns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backends.cpu import elementwise as kernels
+from ..dtypes import float32, float64
+from ..ir import expr
+from ..modes import NO_GRAD, mode
+from . import dispatch, rules
+from .tape import record
+from .tensor import Tensor, _new
+from .views import attach
+
+Array = np.ndarray
+Arrays = list
+MISSING = dispatch.MISSING
+F32, F64 = float32.numpy, float64.numpy
+registry: dict[str, Op] = {}
+
+
+class Op:
+    """An operation: its body, its parameters, its derivative formulas, and the public function."""
+
+    fresh = True  # formulas compute new arrays: none of them hands out one that lives elsewhere
+    function: Callable[..., Any]
+    backward: Callable[..., tuple]
+    backward_graph: Callable[..., tuple]
+
+    def __init__(
+        self,
+        body: Callable,
+        *,
+        elementwise: bool,
+        name: str | None = None,
+        node: str | Callable | None = None,
+        returns: tuple[str, ...] = (),
+        nout: int = 1,
+        hidden: int = 0,
+        view: bool = False,
+        nondiff: bool = False,
+        float_only: bool | None = None,
+        refuses: str = "",
+        static: tuple[str, ...] = (),
+        check: Callable | None = None,
+    ):
+        self.body = body
+        self.name = name or body.__name__
+        self.elementwise = elementwise
+        self.returns, self.nout, self.hidden = returns, nout, hidden  # nout: differentiable results, -1 for a list
+        self.view, self.nondiff = view, nondiff
+        self.refuses = refuses  # kinds of NumPy dtype ("b", "biu", ...) that PyTorch refuses
+        self.static = static  # arguments that are compiled into the kernel
+        self.check = check  # called with the promoted arrays, to refuse values
+        self.formulas: dict[tuple[str, ...], Callable] = {}
+        self.shape_rule: Callable | None = None
+        self._node_name = node
+        self._read_parameters()
+        self.kernels: dict[tuple, Callable] = {}
+        if elementwise:
+            self._trace(float_only)
+        self.backward, self.backward_graph = self._first_backward, self._first_backward_graph
+
+    def _read_parameters(self) -> None:
+        """Sort the parameters into operands and arguments."""
+        code, defaults = self.body.__code__, self.body.__defaults__ or ()
+        self.npos = code.co_argcount
+        self.names = code.co_varnames[: self.npos + code.co_kwonlyargcount]
+        keyword = self.body.__kwdefaults__ or {}
+        self.defaults = [MISSING] * (self.npos - len(defaults)) + list(defaults)
+        self.defaults += [keyword.get(n, MISSING) for n in self.names[self.npos :]]
+        notes = self.body.__annotations__
+        kinds = [notes.get(n, "") for n in self.names]
+        if self.elementwise:
+            kinds = ["Array" if d is MISSING else "" for d in self.defaults]
+        self.tensors = tuple((i, k) for i, k in enumerate(kinds) if k in ("Array", "Array | None", "Arrays"))
+        self.tensor_names = tuple(self.names[i] for i, _ in self.tensors)
+        self.variadic = any(k == "Arrays" for _, k in self.tensors)
+        operands = {i for i, _ in self.tensors}
+        self.attr_slots = tuple(i for i in range(len(self.names)) if i not in operands)
+        self.attr_names = tuple(self.names[i] for i in self.attr_slots)
+        self.attr_defaults = tuple(self.defaults[i] for i in self.attr_slots)
+        self.index = {n: i for i, n in enumerate(self.names)}
+        for alias, own in (("input", 0), ("self", 0), ("other", 1)):
+            if own < len(self.names) and own in operands:
+                self.index.setdefault(alias, own)
+
+    def _trace(self, float_only: bool | None) -> None:
+        """Record the body with its default arguments: that is the expression of the straight path."""
+        self.expression = self.body(*map(expr.Var, self.tensor_names))
+        kind = expr.result_kind(self.expression)
+        self.gives_bool = kind == "bool"
+        self.float_only = kind == "float" if float_only is None else float_only
+        self.conditions = expr.conditions(self.expression)
+        self.nondiff = self.nondiff or self.gives_bool
+        self.fast = kernels.direct(self.expression, self.tensor_names) or kernels.kernel(self.expression, self.tensor_names)
+
+    # ---- declaring ---------------------------------------------------------------------------------------------
+
+    def grad(self, *targets: Any) -> Callable:
+        """Declare the derivative with respect to the named inputs (the first, if none is named)."""
+        if len(targets) == 1 and callable(targets[0]):
+            return self._declare((self.tensor_names[0],), targets[0])
+        return lambda formula: self._declare(targets, formula)
+
+    def _declare(self, targets: tuple[str, ...], formula: Callable) -> Callable:
+        for target in targets:
+            if target not in self.tensor_names:
+                raise NameError(f"derivative of {self.name}: no input {target!r}")
+        rules.check_names(self, formula)
+        self.formulas[targets] = formula
+        self.plan = rules.save_plan(self)
+        wanted = {f"{n}_shape" for n in self.tensor_names}
+        self.wants_shapes = any(n in wanted for f in self.formulas.values() for n in rules.names_of(f))
+        return formula
+
+    plan: Callable = staticmethod(lambda needed: ((False,) * len(needed), False))
+    wants_shapes = False
+
+    def shape(self, rule: Callable) -> Callable:
+        """Declare the shape of the result as a function of the shapes of the operands and the arguments."""
+        self.shape_rule = rule
+        return rule
+
+    # ---- running -----------------------------------------------------------------------------------------------
+
+    def bind(self, args: tuple, kwargs: dict) -> list:
+        """All parameters in order, defaults filled in."""
+        return dispatch.bind(self, args, kwargs)
+
+    def attributes(self, args: tuple, kwargs: dict) -> tuple:
+        """The arguments that are not operands, in order, defaults filled in."""
+        n = len(args)
+        if not kwargs:
+            return args if n == len(self.attr_defaults) else args + self.attr_defaults[n:]
+        values = [*args, *self.attr_defaults[n:]]
+        for name, value in kwargs.items():
+            values[self.attr_names.index(name)] = value
+        return tuple(values)
+
+    def on_array(self, *args: Any, **kwargs: Any) -> Any:
+        """The operation on arrays, nothing recorded."""
+        if self.elementwise:
+            values = self.bind(args, kwargs)
+            n = len(self.tensor_names)
+            return self.compute(values[:n], values[n:])
+        return self.body(*args, **kwargs)
+
+    def compute(self, arrays: list, attrs: list) -> Any:
+        """Run an elementwise operation on arrays of one dtype; numbers are arguments of the kernel, the rest is compiled in."""
+        if not attrs or all(a is d for a, d in zip(attrs, self.attr_defaults)):
+            return self.fast(*arrays)
+        free = [a.__class__ in (int, float) and n not in self.static for n, a in zip(self.attr_names, attrs)]
+        key = tuple(None if f else a for f, a in zip(free, attrs))
+        kernel = self.kernels.get(key)
+        if kernel is None:
+            scalars = tuple(n for n, f in zip(self.attr_names, free) if f)
+            values = {n: expr.Var(n) if f else a for n, f, a in zip(self.attr_names, free, attrs)}
+            root = self.body(*map(expr.Var, self.tensor_names), **values)
+            kernel = self.kernels[key] = kernels.kernel(root, self.tensor_names + scalars, frozenset(scalars))
+        numbers = [a for f, a in zip(free, attrs) if f]
+        return kernel(*arrays, *numbers)
+
+    def array_formula(self, formula: Callable) -> Callable:
+        """A formula as a function of arrays: compiled to one kernel where it is elementwise and its arguments are default."""
+        names = rules.names_of(formula)
+        if not self.elementwise or any(n.endswith("_shape") for n in names):
+            return formula
+        defaults = dict(zip(self.attr_names, self.attr_defaults))
+        arrays = tuple(n for n in names if n not in defaults)
+        try:
+            root = formula(*(defaults[n] if n in defaults else expr.Var(n) for n in names))
+        except TypeError:  # it branches on a value, or uses an operation that has no expression
+            return formula
+        if not isinstance(root, expr.Expr):
+            return formula
+        if root.args:
+            fast = kernels.direct(root, arrays) or kernels.kernel(root, arrays, full=frozenset(("g", "out")))
+        else:
+            fast = formula
+        if len(arrays) == len(names):
+            return fast
+        given = [(i, defaults[n]) for i, n in enumerate(names) if n in defaults]
+        places = [i for i, n in enumerate(names) if n not in defaults]
+
+        def choose(*values: Any) -> Any:
+            if fast is not formula and all(values[i] is d for i, d in given):
+                return fast(*(values[i] for i in places))
+            if fast is formula and root.__class__ is expr.Var and all(values[i] is d for i, d in given):
+                return values[names.index(root.name)]
+            return formula(*values)
+
+        return choose
+
+    def _first_backward(self, node: Any, g: Any) -> tuple:
+        self.backward = rules.array_rule(self)
+        return self.backward(node, g)
+
+    def _first_backward_graph(self, node: Any, g: Any) -> tuple:
+        self.backward_graph = rules.graph_rule(self)
+        return self.backward_graph(node, g)
+
+    def node_name(self, node: Any) -> str:
+        """The name that `grad_fn` shows: PyTorch's."""
+        found = self._node_name
+        if callable(found):
+            return found(node)
+        return found or "".join(part.title() for part in self.name.split("_")) + "Backward0"
+
+    @property
+    def formula(self) -> str:
+        """The operation and its derivatives as text."""
+        import_names = ", ".join(self.names)
+        head = f"{self.name}({import_names})"
+        lines = [f"{head} = {self.expression}" if self.elementwise else head]
+        for targets, formula in self.formulas.items():
+            names = rules.names_of(formula)
+            try:
+                text = str(formula(*map(expr.Var, names)))
+            except Exception:  # not an expression: the name of the input is all that can be said in one line
+                text = f"f({', '.join(names)})"
+            lines.append(f"d/d{', d'.join(targets)}: {text}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+
+# ---- the public functions: one straight path each -----------------------------------------------------------------
+
+
+def _unary(op: Op) -> Callable:
+    fast, formulas, view = op.fast, op.formulas, op.view
+    float_only = op.float_only or op.refuses
+
+    def function(input, *args, **kwargs):
+        try:
+            array = input.array
+        except AttributeError:
+            return dispatch.call(op, (input, *args), kwargs)
+        d = array.dtype
+        if args or kwargs or (d is not F32 and d is not F64):
+            return dispatch.call(op, (input, *args), kwargs)
+        found = fast(array)
+        t = _new(Tensor)
+        t.array = found if found.__class__ is Array else np.array(found)
+        t.node = t._grad = t._ver = t._view = t._hooks = None
+        t._requires_grad = False
+        now = mode()
+        if now is None:
+            if formulas and (input.node is not None or input._requires_grad or input._view is not None):
+                dispatch.record_one(op, input, None, t, t.array)
+        elif now is not NO_GRAD:
+            dispatch.note(now, op, (input,), (), {}, t)
+        return t
+
+    return function
+
+
+def _binary(op: Op, general: Callable = dispatch.call) -> Callable:
+    fast, formulas = op.fast, op.formulas
+    numbers = dispatch.number
+
+    def function(input, other, *args, **kwargs):
+        kind = other.__class__
+        if kind is float or kind is int:
+            other = numbers(other, input)
+        try:
+            x, y = input.array, other.array
+        except AttributeError:
+            return general(op, (input, other, *args), kwargs)
+        d = x.dtype
+        if args or kwargs or d is not y.dtype or (d is not F32 and d is not F64):
+            return general(op, (input, other, *args), kwargs)
+        try:
+            found = fast(x, y)
+        except ValueError as error:
+            raise dispatch.explain(op, [input, other], error) from None
+        t = _new(Tensor)
+        t.array = array = found if found.__class__ is Array else np.array(found)
+        t.node = t._grad = t._ver = t._view = t._hooks = None
+        t._requires_grad = False
+        now = mode()
+        if now is None:
+            if input._view is not None:
+                input._view.refresh(input)
+            if other._view is not None:
+                other._view.refresh(other)
+            ex, ey = input.node, other.node
+            if ex is None and input._requires_grad:
+                ex = input
+            if ey is None and other._requires_grad:
+                ey = other
+            if formulas and (ex is not None or ey is not None):
+                (keep_x, keep_y), keep_out = op.plan((ex is not None, ey is not None))
+                saved = (input if keep_x else None, other if keep_y else None)
+                t.node = node = record(op, (ex, ey), saved, None, None, array)
+                vx, vy = input._ver, other._ver
+                if vx is not None or vy is not None:
+                    node.versions = (0 if vx is None else vx[0], 0 if vy is None else vy[0])
+                if keep_out:
+                    t._ver = [0]
+                    node.outputs = ((array,), t._ver, 0)
+                if op.wants_shapes:
+                    node.shapes = (x.shape, y.shape)
+        elif now is not NO_GRAD:
+            dispatch.note(now, op, (input, other), (), {}, t)
+        return t
+
+    return function
+
+
+def _one_array(op: Op) -> Callable:
+    """One operand, first; one result; any arguments."""
+    body, formulas, view = op.body, op.formulas, op.view
+
+    def function(input, *args, **kwargs):
+        if input.__class__ is Array:
+            return body(input, *args, **kwargs)
+        if "out" in kwargs:
+            return dispatch.call(op, (input, *args), kwargs)
+        try:
+            found = body(input.array, *args, **kwargs)
+        except (AttributeError, TypeError, ValueError, IndexError) as error:
+            return dispatch.retry(op, (input, *args), kwargs, error)
+        t = _new(Tensor)
+        t.array = found if found.__class__ is Array else np.array(found)
+        t.node = t._grad = t._ver = t._view = t._hooks = None
+        t._requires_grad = False
+        now = mode()
+        if now is None:
+            if formulas and (input.node is not None or input._requires_grad or input._view is not None):
+                dispatch.record_one(op, input, (args, kwargs), t, t.array)
+        elif now is not NO_GRAD:
+            dispatch.note(now, op, (input,), args, kwargs, t)
+        if view:
+            attach(input, t, op, args, kwargs)
+        return t
+
+    return function
+
+
+def _general(op: Op) -> Callable:
+    def function(*args, **kwargs):
+        return dispatch.call(op, args, kwargs)
+
+    return function
+
+
+def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
+    op = Op(body, **options)
+    operands = [k for _, k in op.tensors]
+    if op.elementwise and len(operands) <= 2:
+        function = _unary(op) if len(operands) == 1 else _binary(op)
+    elif operands == ["Array"] and op.tensors[0][0] == 0 and not op.returns and op.nout == 1 and not op.hidden:
+        function = _one_array(op)
+    else:
+        function = _general(op)
+    op.function = function
+    for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(function, attribute, getattr(body, attribute))
+    function.__wrapped__ = body  # type: ignore[attr-defined]
+    function.op, function.grad, function.shape = op, op.grad, op.shape  # type: ignore[attr-defined]
+    registry[op.name] = op
+    if method:
+        setattr(Tensor, method if isinstance(method, str) else op.name, function)
+    return function
+
+
+def elementwise(body: Callable | None = None, *, method: bool | str = True, inplace: bool = True, **options: Any) -> Any:
+    """Declare an elementwise operation; it becomes a function, a method and an in-place method.
+
+    Args:
+        body: a function of expressions (`ir.expr`) that returns one.
+        method: whether, or under which name, it is a method of `Tensor`.
+        inplace: whether there is an in-place method (`name_`).
+        options: `name`, `node` (what `grad_fn` prints), `nondiff`, `float_only` (integers become floating point;
+            otherwise the expression tells), `refuses` (kinds of NumPy dtype that are an error), `static` (arguments
+            that are compiled into the kernel), `check` (called with the promoted arrays, to refuse values).
+    """
+    if body is None:
+        return lambda b: elementwise(b, method=method, inplace=inplace, **options)
+    function = _declare(body, method, elementwise=True, **options)
+    if inplace and not function.op.gives_bool:
+        make_inplace(function)
+    return function
+
+
+def op(body: Callable | None = None, *, method: bool | str = False, inplace: bool = False, **options: Any) -> Any:
+    """Declare an operation whose body calls array kernels.
+
+    Args:
+        body: a function of arrays and arguments; operands are annotated `Array`, `Array | None` or `Arrays`.
+        method: whether, or under which name, it is a method of `Tensor`.
+        inplace: whether there is an in-place method (`name_`).
+        options: `name`, `node`, `nondiff`, `view` (the result shares memory with the operand), `returns` (names of
+            several results; the type is a named tuple), `nout` (how many results are differentiable; -1: a list of
+            results, all of them), `hidden` (how many of the last results only the formulas see).
+    """
+    if body is None:
+        return lambda b: op(b, method=method, inplace=inplace, **options)
+    function = _declare(body, method, elementwise=False, **options)
+    if inplace:
+        make_inplace(function)
+    return function
+
+
+def operator(function: Callable) -> Callable:
+    """The function behind a Python operator: it leaves operands of foreign types to their own class."""
+    return _binary(function.op, dispatch.call_operator)  # type: ignore[attr-defined]
+
+
+def make_inplace(function: Callable, name: str | None = None) -> Callable:
+    """Give an operation its in-place method (`name_`)."""
+    own: Op = function.op  # type: ignore[attr-defined]
+    name = name or own.name + "_"
+
+    def method(self, *args, **kwargs):
+        return dispatch.call_inplace(own, name, self, args, kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place form of `{own.name}`: the result is written into this tensor."
+    method.op = own  # type: ignore[attr-defined]
+    setattr(Tensor, name, method)
+    return method

@@ -1,0 +1,181 @@
+"""Derivative rules: from declared formulas to the two functions that the engine calls.
+
+A formula names what it needs: `g` (the gradient of the result), inputs, arguments, `out` (the result) or the names of
+several results, and `x_shape` for the shape of an input alone. The names are the save list. `array_rule` compiles the
+formulas of an operation to one function of arrays (a plain backward pass); `graph_rule` makes the same function of
+tensors, whose work is recorded (`create_graph=True`). Both are compiled when the first gradient is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import message
+from .tape import Node
+from .tensor import Tensor, wrap
+from .views import freed, stale
+
+
+def names_of(formula: Callable) -> tuple[str, ...]:
+    """The parameter names of a formula."""
+    return formula.__code__.co_varnames[: formula.__code__.co_argcount]
+
+
+def check_names(op: Any, formula: Callable) -> None:
+    """Fail at import if a formula asks for something the operation does not have."""
+    shapes = {f"{name}_shape" for name in op.tensor_names}
+    known = {"g", "gs", "out", "needs", *op.tensor_names, *op.attr_names, *op.returns, *shapes}
+    for name in names_of(formula):
+        if name not in known:
+            text = message(f"derivative of {op.name}: unknown name {name!r}", expected=", ".join(sorted(known)))
+            raise NameError(text)
+
+
+def check_saved(node: Node, i: int, t: Tensor) -> None:
+    """Refuse a saved input that was changed in place: Note [Versions] in `views`."""
+    saved = 0 if node.versions is None else node.versions[i]
+    now = t._ver[0]  # type: ignore[index]
+    if now != saved:
+        raise stale(node, f"the input {node.op.tensor_names[i]!r}" if i < len(node.op.tensor_names) else "an input", t.array.shape, saved, now)
+
+
+def saved_outputs(node: Node) -> tuple:
+    """The saved results as arrays."""
+    arrays, counter, version = node.outputs
+    if counter is not None and counter[0] != version:
+        raise stale(node, "the result", arrays[0].shape, version, counter[0])
+    return arrays
+
+
+def saved_outputs_graph(node: Node) -> tuple:
+    """The saved results as tensors that belong to this node."""
+    arrays = saved_outputs(node)
+    tensors = tuple(wrap(a) for a in arrays)
+    several = node.op.nout != 1
+    for k, t in enumerate(tensors):
+        if t.array.dtype.kind not in "iub" and (several or k == 0):
+            t.node = (node, k) if several else node
+    return tensors
+
+
+def _needs(op: Any, names: tuple[str, ...]) -> bool:
+    return any(n in names for formula in op.formulas.values() for n in names_of(formula))
+
+
+def _source(op: Any, graph: bool) -> str:
+    """The text of `backward(node, g)`: unpack what the formulas name, then call each that is needed."""
+    tensors, variadic = op.tensor_names, op.variadic
+    g = "gs" if op.nout != 1 else "g"
+    lines = [f"def backward(node, {g}):", "    saved = node.saved", "    if saved is None:", "        raise freed(node)"]
+    if not variadic:
+        edges = ", ".join(f"e{i}" for i in range(len(tensors)))
+        lines.append(f"    {edges}{',' if len(tensors) == 1 else ''} = node.inputs")
+    for i, name in enumerate(tensors):
+        if _needs(op, (name,)):
+            lines.append(f"    {name} = saved[{i}]")
+            if variadic and i == 0:
+                lines.append(f"    {name} = unpack_list(node, {name})")
+                continue
+            lines += [
+                f"    if {name} is not None:",
+                f"        if {name}._ver is not None:",
+                f"            check_saved(node, {i}, {name})",
+            ]
+            if not graph:
+                lines.append(f"        {name} = {name}.array")
+    outs = op.returns or ("out",)
+    if _needs(op, outs):
+        unpack = f"{', '.join(outs)}{',' if len(outs) == 1 else ''}" if op.returns else "out, *_"
+        lines.append("    if node.outputs is not None:")
+        lines.append(f"        {unpack} = outputs(node)")
+        if op.returns and "out" not in outs:
+            pass
+        lines.append("    else:")
+        lines.append(f"        {' = '.join(outs)} = None")
+    if op.attr_names and _needs(op, op.attr_names):
+        lines.append(f"    {', '.join(op.attr_names)}{',' if len(op.attr_names) == 1 else ''} = attributes(node)")
+    shapes = tuple(f"{n}_shape" for n in tensors)
+    if _needs(op, shapes):
+        lines.append(f"    {', '.join(shapes)}{',' if len(shapes) == 1 else ''} = node.shapes")
+    if _needs(op, ("needs",)):
+        lines.append("    needs = tuple(e is not None for e in node.inputs)")
+    lines.append(_results(op))
+    return "\n".join(lines) + "\n"
+
+
+def _results(op: Any) -> str:
+    """The last lines: one gradient per input."""
+    if op.variadic:
+        ((_, formula),) = op.formulas.items()
+        return f"    return tuple(f0({', '.join(names_of(formula))}))"
+    lines, slots = [], ["None"] * len(op.tensor_names)
+    for k, (keys, formula) in enumerate(op.formulas.items()):
+        call = f"f{k}({', '.join(names_of(formula))})"
+        places = [op.tensor_names.index(key) for key in keys]
+        if len(places) == 1:
+            slots[places[0]] = f"{call} if e{places[0]} is not None else None"
+        else:
+            wanted = " or ".join(f"e{i} is not None" for i in places)
+            lines.append(f"    r{k} = {call} if {wanted} else {(None,) * len(places)}")
+            for position, i in enumerate(places):
+                slots[i] = f"r{k}[{position}]"
+    lines.append(f"    return ({', '.join(slots)},)")
+    return "\n".join(lines)
+
+
+def _compile(op: Any, graph: bool, formulas: list[Callable]) -> Callable:
+    def attributes(node: Node) -> tuple:
+        return op.attributes(*node.attrs) if node.attrs is not None else op.attr_defaults
+
+    def unpack_list(node: Node, tensors: tuple | None) -> Any:
+        if tensors is None:
+            return None
+        for i, t in enumerate(tensors):
+            if t._ver is not None:
+                check_saved(node, i, t)
+        return list(tensors) if graph else [t.array for t in tensors]
+
+    scope = {
+        "freed": freed,
+        "check_saved": check_saved,
+        "outputs": saved_outputs_graph if graph else saved_outputs,
+        "attributes": attributes,
+        "unpack_list": unpack_list,
+        "__name__": "tapegrad.core.rules",
+        **{f"f{k}": formula for k, formula in enumerate(formulas)},
+    }
+    exec(compile(_source(op, graph), f"<derivative of {op.name}>", "exec"), scope)
+    return scope["backward"]
+
+
+def array_rule(op: Any) -> Callable:
+    """`backward(node, g)` on arrays."""
+    return _compile(op, False, [op.array_formula(formula) for formula in op.formulas.values()])
+
+
+def graph_rule(op: Any) -> Callable:
+    """`backward(node, g)` on tensors, recorded."""
+    return _compile(op, True, list(op.formulas.values()))
+
+
+def save_plan(op: Any) -> Callable[[tuple], tuple[tuple[bool, ...], bool]]:
+    """For each set of inputs that need a gradient: which inputs to save, and whether to save the results."""
+    plans: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool]] = {}
+    index = {name: i for i, name in enumerate(op.tensor_names)}
+    outs = set(op.returns) | {"out"}
+
+    def plan(needed: tuple) -> tuple[tuple[bool, ...], bool]:
+        found = plans.get(needed)
+        if found is None:
+            keep, out = [False] * len(index), False
+            for keys, formula in op.formulas.items():
+                if op.variadic or any(needed[index[k]] for k in keys):
+                    for name in names_of(formula):
+                        if name in index:
+                            keep[index[name]] = True
+                        out = out or name in outs
+            found = plans[needed] = tuple(keep), out
+        return found
+
+    return plan

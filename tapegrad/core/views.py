@@ -1,0 +1,193 @@
+"""Views and in-place operations: who shares memory with whom, and what that means for derivatives.
+
+Note [Versions]. Tensors that share memory share one counter, `_ver`: a list of one integer, made when the first view
+is taken or the first in-place change happens (None counts as 0). A node remembers the count of what it saved; if
+the count moved on, `backward` refuses, since the derivative would be computed from the wrong numbers.
+
+Note [Views]. A view remembers its base and the path of operations that leads from the base to it. When the memory
+was changed in place, through whichever of them, the history of all others is out of date: the counter tells, and
+`refresh` walks the path again from the base, whose history is always the current one. An in-place operation on a
+view is recorded on the base as `CopySlices`: outside the window that the view shows, the gradient passes unchanged;
+inside, it goes through the operation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import modes
+from ..errors import message
+from .tape import Node, record
+from .tensor import Tensor, edge, wrap
+
+Step = tuple[Any, tuple, dict]  # an operation with its arguments after the first
+
+
+class View:
+    """What a view is a view of, and how it is taken."""
+
+    __slots__ = ("base", "made", "path", "version")
+
+    def __init__(self, base: Tensor, path: tuple[Step, ...], made: str, version: int):
+        self.base = base
+        self.path = path
+        self.made = made  # "grad", "no_grad" (recording was off) or "multi" (one of several outputs)
+        self.version = version
+
+    def refresh(self, t: Tensor) -> None:
+        """Bring the history of `t` up to date with its base: Note [Views]."""
+        now = t._ver[0]  # type: ignore[index]
+        if now == self.version:
+            return
+        self.version = now
+        if self.made == "no_grad" or edge(self.base) is None:
+            return
+        token = modes.slot.set(None)
+        try:
+            t.node = follow_tensor(self.path, self.base).node
+        finally:
+            modes.slot.reset(token)
+
+
+def attach(source: Tensor, out: Tensor, op: Any, args: tuple, kwargs: dict, made: str | None = None) -> None:
+    """Note that `out` is a view of `source`, taken by `op(source, *args, **kwargs)`."""
+    if source._ver is None:
+        source._ver = [0]
+    out._ver = source._ver
+    parent = source._view
+    made = made or ("grad" if modes.mode() is None else "no_grad")
+    step = (op, args, kwargs)
+    if parent is None:
+        out._view = View(source, (step,), made, source._ver[0])
+    else:
+        kept = parent.made if made == "grad" else made
+        out._view = View(parent.base, (*parent.path, step), kept, source._ver[0])
+
+
+def follow_array(path: tuple[Step, ...], array: np.ndarray) -> np.ndarray:
+    """Take the view again, on an array."""
+    for op, args, kwargs in path:
+        array = op.on_array(array, *args, **kwargs)
+    return array
+
+
+def follow_tensor(path: tuple[Step, ...], t: Tensor) -> Tensor:
+    """Take the view again, recorded."""
+    for op, args, kwargs in path:
+        t = op.function(t, *args, **kwargs)
+    return t
+
+
+# ---- in-place operations ------------------------------------------------------------------------------------------
+
+
+def check_inplace(name: str, t: Tensor) -> None:
+    """Refuse in-place changes whose derivative could not be recorded (recording is on)."""
+    view = t._view
+    root = t if view is None else view.base
+    if root._requires_grad and root.node is None and (view is None or view.made == "grad"):
+        what = "a leaf that requires grad" if view is None else "a view of a leaf that requires grad"
+        text = message(
+            f"{name}: {what} cannot be changed in place",
+            got=f"shape {tuple(t.array.shape)}",
+            fix="do it inside torch.no_grad(), or on a .clone()",
+        )
+        raise RuntimeError(text)
+    if view is not None and view.made != "grad" and (edge(root) is not None or t.node is not None):
+        made = "one of several outputs of one operation" if view.made == "multi" else "taken while recording was off"
+        text = message(f"{name}: this view cannot be changed in place: it was {made}", fix="change a .clone() of it")
+        raise RuntimeError(text)
+
+
+def rebase(t: Tensor, node: Node) -> None:
+    """Give `t`, just changed in place by the operation of `node`, its new history: Note [Views]."""
+    view = t._view
+    if view is None:
+        t.node = node
+        return
+    base = view.base
+    source = edge(base)
+    node.inputs = (source, *node.inputs[1:])
+    outer = record(COPY_SLICES, node.inputs, (node,), (view.path,), None, base.array)
+    outer.code, outer.lasti = node.code, node.lasti
+    base.node = outer
+
+
+class _CopySlices:
+    """The derivative of an in-place operation through a window: Note [Views]."""
+
+    fresh = True
+    formula = "base[window] = f(base[window], ...)"
+
+    @staticmethod
+    def node_name(node: Node) -> str:
+        """The name that `grad_fn` shows."""
+        return "CopySlices"
+
+    @staticmethod
+    def backward(node: Node, g: np.ndarray) -> tuple:
+        """Gradients of the base and of the other operands, as arrays."""
+        if node.saved is None:
+            raise freed(node)
+        inner, path = node.saved[0], node.attrs[0]
+        result = np.array(g, order="C")
+        window = follow_array(path, result)
+        grads = inner.op.backward(inner, window.copy())
+        window[...] = 0 if grads[0] is None else grads[0]
+        return (result, *grads[1:])
+
+    @staticmethod
+    def backward_graph(node: Node, g: Tensor) -> tuple:
+        """The same, recorded."""
+        if node.saved is None:
+            raise freed(node)
+        inner, path = node.saved[0], node.attrs[0]
+        result = g.clone()
+        window = follow_tensor(path, result)
+        grads = inner.op.backward_graph(inner, window.clone())
+        if grads[0] is None:
+            window.zero_()
+        else:
+            window.copy_(grads[0])
+        return (result, *grads[1:])
+
+
+COPY_SLICES = _CopySlices()
+
+
+# ---- what saved values have to say --------------------------------------------------------------------------------
+
+
+def freed(node: Node) -> RuntimeError:
+    """The error for a second pass over a graph whose saved values were released by the first."""
+    return RuntimeError(
+        message(
+            "backward: the graph was already used, and its saved values are freed",
+            where=f"{node.name()}, recorded at {node.location}",
+            fix="call the first backward with retain_graph=True, or compute the loss again",
+        )
+    )
+
+
+def stale(node: Node, what: str, shape: tuple[int, ...], saved: int, now: int) -> RuntimeError:
+    """The error for a saved value that was changed in place after it was saved: Note [Versions]."""
+    return RuntimeError(
+        message(
+            "backward: a tensor needed for the gradient was modified by an in-place operation",
+            where=f"{node.name()}, recorded at {node.location}",
+            got=f"{what} of shape {tuple(shape)} is at version {now}",
+            expected=f"version {saved}",
+            fix="use the out-of-place form of the later operation, or change a .clone()",
+        )
+    )
+
+
+def same_memory(t: Tensor) -> Tensor:
+    """A tensor over the same memory with the same version counter and no history."""
+    if t._ver is None:
+        t._ver = [0]
+    out = wrap(t.array)
+    out._ver = t._ver
+    return out

@@ -1,0 +1,1 @@
+"""Programs as data: scalar expressions (`expr`), later tensor graphs."""

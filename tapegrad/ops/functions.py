@@ -1,0 +1,643 @@
+"""Functions of one variable, elementwise: one scalar expression each, with its derivative."""
+
+from __future__ import annotations
+
+import builtins
+import math
+
+from ..core.op import elementwise
+from ..core.tensor import Tensor
+from ..errors import message
+from ..ir import expr as e
+from .compare import isfinite, where
+
+LN2, LN10 = math.log(2), math.log(10)
+TWO_OVER_SQRT_PI, HALF_SQRT_PI = 2 / math.sqrt(math.pi), math.sqrt(math.pi) / 2
+
+__all__ = (
+    "abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil cos cosh deg2rad "
+    "digamma erf erfc erfinv exp exp2 expm1 fix floor frac lgamma log log10 log1p log2 logit nan_to_num neg negative "
+    "positive rad2deg reciprocal round rsqrt sgn sigmoid sign sin sinc sinh sqrt square tan tanh trunc"
+).replace(" relu relu_", "").split()
+
+# ---- sign and simple powers ----------------------------------------------------------------------------------------
+
+
+@elementwise(refuses="b")
+def neg(x):
+    """`-x`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.neg(torch.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
+    """
+    return -x
+
+
+@neg.grad
+def _(g):
+    return -g
+
+
+@elementwise
+def abs(x):
+    """The magnitude of `x`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.abs(torch.tensor([-1.5, 2.0]))
+    tensor([1.5000, 2.0000])
+    """
+    return e.abs(x)
+
+
+@abs.grad
+def _(g, x):
+    return g * sign(x)
+
+
+@elementwise
+def sign(x):
+    """-1, 0 or 1 by the sign of `x`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.sign(torch.tensor([-3.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
+    return e.sign(x)
+
+
+@sign.grad
+def _(g):
+    return g * 0
+
+
+@elementwise(node="PowBackward0")
+def square(x):
+    """`x**2`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.square(torch.tensor([-2.0, 3.0]))
+    tensor([4., 9.])
+    """
+    return x * x
+
+
+@square.grad
+def _(g, x):
+    return g * (2 * x)
+
+
+@elementwise
+def reciprocal(x):
+    """`1 / x`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.reciprocal(torch.tensor([2.0, 4.0]))
+    tensor([0.5000, 0.2500])
+    """
+    return 1 / x
+
+
+@reciprocal.grad
+def _(g, out):
+    return -g * (out * out)
+
+
+@elementwise
+def sqrt(x):
+    """The square root, elementwise; NaN for negative numbers.
+
+    >>> import tapegrad as torch
+    torch.sqrt(torch.tensor([4.0, 9.0]))
+    tensor([2., 3.])
+    """
+    return e.sqrt(x)
+
+
+@sqrt.grad
+def _(g, out):
+    return g / (2 * out)
+
+
+@elementwise
+def rsqrt(x):
+    """`1 / sqrt(x)`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.rsqrt(torch.tensor([4.0, 16.0]))
+    tensor([0.5000, 0.2500])
+    """
+    return 1 / e.sqrt(x)
+
+
+@rsqrt.grad
+def _(g, out):
+    return -0.5 * g * (out * out * out)
+
+
+# ---- exponentials and logarithms ------------------------------------------------------------------------------------
+
+
+@elementwise
+def exp(x):
+    """`e**x`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.exp(torch.tensor([0.0, 1.0]))
+    tensor([1.0000, 2.7183])
+    """
+    return e.exp(x)
+
+
+@exp.grad
+def _(g, out):
+    return g * out
+
+
+@elementwise
+def exp2(x):
+    """`2**x`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.exp2(torch.tensor([0.0, 3.0]))
+    tensor([1., 8.])
+    """
+    return e.exp2(x)
+
+
+@exp2.grad
+def _(g, out):
+    return g * (out * LN2)
+
+
+@elementwise
+def expm1(x):
+    """`e**x - 1`, elementwise, accurate for small `x`."""
+    return e.expm1(x)
+
+
+@expm1.grad
+def _(g, out):
+    return g * (out + 1)
+
+
+@elementwise
+def log(x):
+    """The natural logarithm, elementwise; -inf at 0 and NaN below.
+
+    >>> import tapegrad as torch
+    torch.log(torch.tensor([1.0, 10.0]))
+    tensor([0.0000, 2.3026])
+    """
+    return e.log(x)
+
+
+@log.grad
+def _(g, x):
+    return g / x
+
+
+@elementwise
+def log2(x):
+    """The logarithm to base 2, elementwise."""
+    return e.log2(x)
+
+
+@log2.grad
+def _(g, x):
+    return g / (x * LN2)
+
+
+@elementwise
+def log10(x):
+    """The logarithm to base 10, elementwise."""
+    return e.log10(x)
+
+
+@log10.grad
+def _(g, x):
+    return g / (x * LN10)
+
+
+@elementwise
+def log1p(x):
+    """`log(1 + x)`, elementwise, accurate for small `x`."""
+    return e.log1p(x)
+
+
+@log1p.grad
+def _(g, x):
+    return g / (x + 1)
+
+
+# ---- trigonometric and hyperbolic functions -------------------------------------------------------------------------
+
+
+@elementwise
+def sin(x):
+    """The sine of angles in radians, elementwise.
+
+    >>> import tapegrad as torch
+    torch.sin(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.8415])
+    """
+    return e.sin(x)
+
+
+@sin.grad
+def _(g, x):
+    return g * cos(x)
+
+
+@elementwise
+def cos(x):
+    """The cosine of angles in radians, elementwise."""
+    return e.cos(x)
+
+
+@cos.grad
+def _(g, x):
+    return -g * sin(x)
+
+
+@elementwise
+def tan(x):
+    """The tangent of angles in radians, elementwise."""
+    return e.tan(x)
+
+
+@tan.grad
+def _(g, out):
+    return g * (1 + out * out)
+
+
+@elementwise
+def asin(x):
+    """The angle whose sine is `x`, elementwise, from -pi/2 to pi/2."""
+    return e.asin(x)
+
+
+@asin.grad
+def _(g, x):
+    return g * rsqrt(1 - x * x)
+
+
+@elementwise
+def acos(x):
+    """The angle whose cosine is `x`, elementwise, from 0 to pi."""
+    return e.acos(x)
+
+
+@acos.grad
+def _(g, x):
+    return -g * rsqrt(1 - x * x)
+
+
+@elementwise
+def atan(x):
+    """The angle whose tangent is `x`, elementwise, from -pi/2 to pi/2."""
+    return e.atan(x)
+
+
+@atan.grad
+def _(g, x):
+    return g / (x * x + 1)
+
+
+@elementwise
+def sinh(x):
+    """The hyperbolic sine, elementwise."""
+    return e.sinh(x)
+
+
+@sinh.grad
+def _(g, x):
+    return g * cosh(x)
+
+
+@elementwise
+def cosh(x):
+    """The hyperbolic cosine, elementwise."""
+    return e.cosh(x)
+
+
+@cosh.grad
+def _(g, x):
+    return g * sinh(x)
+
+
+@elementwise
+def tanh(x):
+    """The hyperbolic tangent, elementwise.
+
+    >>> import tapegrad as torch
+    torch.tanh(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7616])
+    """
+    return e.tanh(x)
+
+
+@tanh.grad  # from `out`, not `x`: one multiply-add instead of cosh, and no overflow
+def _(g, out):
+    return g * (1 - out * out)
+
+
+@elementwise
+def asinh(x):
+    """The inverse of `sinh`, elementwise."""
+    return e.asinh(x)
+
+
+@asinh.grad
+def _(g, x):
+    return g * rsqrt(x * x + 1)
+
+
+@elementwise
+def acosh(x):
+    """The inverse of `cosh`, elementwise; NaN below 1."""
+    return e.acosh(x)
+
+
+@acosh.grad
+def _(g, x):
+    return g * rsqrt(x * x - 1)
+
+
+@elementwise
+def atanh(x):
+    """The inverse of `tanh`, elementwise."""
+    return e.atanh(x)
+
+
+@atanh.grad
+def _(g, x):
+    return g / (1 - x * x)
+
+
+@elementwise
+def sigmoid(x):
+    """The logistic function `1 / (1 + exp(-x))`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.sigmoid(torch.tensor([0.0, 2.0]))
+    tensor([0.5000, 0.8808])
+    """
+    return 1 / (1 + e.exp(-x))
+
+
+@sigmoid.grad
+def _(g, out):
+    return g * (out * (1 - out))
+
+
+# ---- rounding -------------------------------------------------------------------------------------------------------
+
+
+@elementwise
+def floor(x):
+    """The greatest integer not above `x`, elementwise.
+
+    >>> import tapegrad as torch
+    torch.floor(torch.tensor([-1.5, 1.5]))
+    tensor([-2.,  1.])
+    """
+    return e.floor(x)
+
+
+@floor.grad
+def _(g):
+    return g * 0
+
+
+@elementwise
+def ceil(x):
+    """The smallest integer not below `x`, elementwise."""
+    return e.ceil(x)
+
+
+@ceil.grad
+def _(g):
+    return g * 0
+
+
+@elementwise
+def trunc(x):
+    """`x` rounded towards zero, elementwise."""
+    return e.trunc(x)
+
+
+@trunc.grad
+def _(g):
+    return g * 0
+
+
+@elementwise(refuses="biu")
+def frac(x):
+    """`x - trunc(x)`, elementwise."""
+    return x - e.trunc(x)
+
+
+@frac.grad
+def _(g):
+    return g
+
+
+# ---- error and gamma functions --------------------------------------------------------------------------------------
+
+
+@elementwise
+def erf(x):
+    """The error function, elementwise: `2 / sqrt(pi)` times the integral of `exp(-t**2)` from 0 to `x`.
+
+    >>> import tapegrad as torch
+    torch.erf(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.8427])
+    """
+    return e.erf(x)
+
+
+@erf.grad
+def _(g, x):
+    return g * (TWO_OVER_SQRT_PI * exp(-(x * x)))
+
+
+@elementwise
+def erfc(x):
+    """`1 - erf(x)`, elementwise, accurate for large `x`."""
+    return e.erfc(x)
+
+
+@erfc.grad
+def _(g, x):
+    return -g * (TWO_OVER_SQRT_PI * exp(-(x * x)))
+
+
+@elementwise
+def erfinv(x):
+    """The inverse of `erf`, elementwise."""
+    return e.erfinv(x)
+
+
+@erfinv.grad
+def _(g, out):
+    return g * (HALF_SQRT_PI * exp(out * out))
+
+
+@elementwise
+def lgamma(x):
+    """The logarithm of the magnitude of the gamma function, elementwise."""
+    return e.lgamma(x)
+
+
+@lgamma.grad
+def _(g, x):
+    return g * digamma(x)
+
+
+@elementwise
+def digamma(x):
+    """The derivative of `lgamma`, elementwise."""
+    return e.digamma(x)
+
+
+@digamma.grad
+def _(g):
+    raise NotImplementedError(message("digamma: its derivative (polygamma) is not implemented"))
+
+
+# ---- with arguments -----------------------------------------------------------------------------------------------------
+
+
+@elementwise(name="round")
+def _round(x):
+    return e.round(x)
+
+
+@_round.grad
+def _(g):
+    return g * 0
+
+
+def round(input, *, decimals=0, out=None):
+    """`input` rounded to the nearest integer, elementwise, halves to even.
+
+    Args:
+        decimals: round to this many decimals instead (negative: to tens, hundreds, ...).
+
+    >>> import tapegrad as torch
+    >>> torch.round(torch.tensor([0.5, 1.5, -2.7]))
+    tensor([ 0.,  2., -3.])
+    """
+    if decimals == 0:
+        return _round(input) if out is None else _round(input, out=out)
+    scale = 10.0 ** builtins.abs(decimals)
+    scaled = _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
+    return scaled if out is None else out.copy_(scaled)
+
+
+@elementwise
+def logit(x, eps=None):
+    """`log(x / (1 - x))`, elementwise: the inverse of `sigmoid`.
+
+    Args:
+        eps: first limit `x` to the range from `eps` to `1 - eps`.
+    """
+    if eps is not None:
+        x = e.minimum(e.maximum(x, eps), 1 - eps)
+    return e.log(x / (1 - x))
+
+
+@logit.grad
+def _(g, x, eps):
+    slope = g / (x * (1 - x))
+    return slope if eps is None else where((x >= eps) & (x <= 1 - eps), slope, 0)
+
+
+@elementwise
+def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+    """`x` with NaN and infinities replaced, elementwise.
+
+    Args:
+        nan, posinf, neginf: the replacements; by default 0 and the greatest and the smallest number of the dtype.
+
+    >>> import tapegrad as torch
+    >>> torch.nan_to_num(torch.tensor([float("nan"), 1.0]))
+    tensor([0., 1.])
+    """
+    top = e.largest(x) if posinf is None else posinf
+    bottom = -e.largest(x) if neginf is None else neginf
+    finite = e.where(x == float("inf"), top, e.where(x == float("-inf"), bottom, x))
+    return e.where(x != x, 0.0 if nan is None else nan, finite)
+
+
+@nan_to_num.grad
+def _(g, x):
+    return where(isfinite(x), g, 0)
+
+
+@elementwise
+def sinc(x):
+    """`sin(pi x) / (pi x)`, elementwise, and 1 at 0."""
+    return e.where(x == 0, 1.0, e.sin(math.pi * x) / (math.pi * x))
+
+
+@sinc.grad
+def _(g, x):
+    t = math.pi * x
+    return where(x == 0, 0, g * ((t * cos(t) - sin(t)) / (t * x)))
+
+
+@elementwise
+def deg2rad(x):
+    """Degrees to radians, elementwise."""
+    return x * (math.pi / 180)
+
+
+@deg2rad.grad
+def _(g):
+    return g * (math.pi / 180)
+
+
+@elementwise
+def rad2deg(x):
+    """Radians to degrees, elementwise."""
+    return x * (180 / math.pi)
+
+
+@rad2deg.grad
+def _(g):
+    return g * (180 / math.pi)
+
+
+def positive(input):
+    """`input` itself (`+x`).
+
+    Raises:
+        RuntimeError: the dtype is bool.
+    """
+    if input.array.dtype.kind == "b":
+        raise RuntimeError(message("positive: not defined for bool tensors", fix="convert with .to(...)"))
+    return input
+
+
+absolute, negative, fix, sgn = abs, neg, trunc, sign
+arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+
+for _second, _first in (
+    ("absolute", "abs"),
+    ("negative", "neg"),
+    ("fix", "trunc"),
+    ("sgn", "sign"),
+    ("arcsin", "asin"),
+    ("arccos", "acos"),
+    ("arctan", "atan"),
+    ("arcsinh", "asinh"),
+    ("arccosh", "acosh"),
+    ("arctanh", "atanh"),
+):
+    setattr(Tensor, _second, getattr(Tensor, _first))
+    setattr(Tensor, _second + "_", getattr(Tensor, _first + "_"))
+
+Tensor.__neg__, Tensor.__abs__, Tensor.__pos__ = neg, abs, positive  # type: ignore[attr-defined]
+Tensor.round, Tensor.positive = round, positive  # type: ignore[attr-defined]
