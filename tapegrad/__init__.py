@@ -5,6 +5,8 @@
 
 import warnings as _warnings
 
+__version__ = "0.1.0"
+
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad")
 
 from .core import engine as _engine
@@ -16,3 +18,10 @@ from .dtypes import *  # noqa
 from .ops.compare import *  # noqa
 from .ops.functions import *  # noqa
 from .ops.elementwise import *  # noqa
+from .ops.scan import *  # noqa
+from .ops.reduce import *  # noqa
+from .ops.cast import *  # noqa
+from .ops.creation import *  # noqa
+from .ops.filled import *  # noqa
+from .ops.ranges import *  # noqa
+from .ops.types import *  # noqa
