@@ -25,3 +25,11 @@ from .ops.creation import *  # noqa
 from .ops.filled import *  # noqa
 from .ops.ranges import *  # noqa
 from .ops.types import *  # noqa
+from .ops.movement import *  # noqa
+from .ops.windows import *  # noqa
+from .ops.joining import *  # noqa
+from .ops.index import *  # noqa
+from .ops.sort import *  # noqa
+
+from .modes import *  # noqa
+from . import autograd, testing

@@ -9,7 +9,7 @@ from ..core.engine import grad
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import enable_grad
-from ..ops.creation import zeros_like
+from ..ops.filled import zeros_like
 from ..ops.joining import stack
 from ..ops.reduce import sum
 

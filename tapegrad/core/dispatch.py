@@ -169,6 +169,14 @@ def _operands(op: Any, values: list) -> list:
     return found
 
 
+def _plain(op: Any, operands: list) -> list:
+    """Operands of a formula as arrays; a number takes the dtype in which it meets the arrays."""
+    if not any(x.__class__ in (bool, int, float, complex) for x in operands):
+        return [np.asarray(x) for x in operands]
+    met = np.result_type(*(x for x, name in zip(operands, op.tensor_names) if name not in op.conditions))
+    return [np.array(x, met) if x.__class__ in (bool, int, float, complex) else np.asarray(x) for x in operands]
+
+
 def _call_elementwise(op: Any, values: list, out: Tensor | None) -> Any:
     n = len(op.tensors)
     operands, attrs = values[:n], values[n:]
@@ -176,7 +184,7 @@ def _call_elementwise(op: Any, values: list, out: Tensor | None) -> Any:
         return op.body(*values)
     if not any(isinstance(x, Tensor) for x in operands):
         if any(isinstance(x, (Array, np.generic)) for x in operands):
-            return op.compute([np.asarray(x) if not _is_number(x) else x for x in operands], attrs)
+            return op.compute(_plain(op, operands), attrs)
         if not op.conditions:
             text = message(f"{op.name}: at least one operand must be a tensor", got=describe(operands))
             raise TypeError(text)

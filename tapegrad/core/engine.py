@@ -28,18 +28,17 @@ Array = np.ndarray
 class _Pass:
     """One backward pass: what is pending, where gradients are kept, and what is freed on the way."""
 
-    __slots__ = ("anomaly", "create_graph", "found", "heap", "keep", "nodes", "only", "owned", "pending", "wanted")
+    __slots__ = ("anomaly", "create_graph", "found", "heap", "keep", "only", "owned", "pending", "wanted")
 
     def __init__(self, keep: bool, create_graph: bool):
         self.keep = keep
         self.create_graph = create_graph
         self.anomaly = modes.anomaly.get()
-        self.heap: list[int] = []
-        self.nodes: dict[int, Node] = {}
-        self.pending: dict[int, Any] = {}  # number -> gradient, or a list of them for several outputs
+        self.heap: list[int] = []  # negated numbers of the pending nodes
+        self.pending: dict[int, list] = {}  # number -> [node, gradient or a list of them for several outputs]
         self.owned: set[int] = set()  # numbers whose pending array was made here and may be added to in place
-        self.wanted: dict[Any, Any] | None = None  # `grad`: edge key -> None until found
-        self.only: set[int] | None = None  # numbers of the nodes on a way to a wanted input
+        self.wanted: dict[Any, Any] | None = None  # `grad`: keys of the edges whose gradients are asked for
+        self.only: set[int] = set()  # `grad`: numbers of the nodes on a way to one of them
         self.found: dict[Any, Any] = {}
 
     # ---- gradients arrive ---------------------------------------------------------------------------------------
@@ -49,26 +48,25 @@ class _Pass:
         kind = target.__class__
         if kind is Node:
             number = target.number
-            held = self.pending.get(number)
-            if held is None:
-                self.pending[number] = g
-                self.nodes[number] = target
+            entry = self.pending.get(number)
+            if entry is None:
+                self.pending[number] = [target, g]
                 heappush(self.heap, -number)
             elif self.create_graph:
-                self.pending[number] = held + g
+                entry[1] = entry[1] + g
             elif number in self.owned:
-                held += g
+                np.add(entry[1], g, out=entry[1])
             else:
-                self.pending[number] = np.add(held, g, out=np.empty(g.shape, g.dtype))
+                entry[1] = np.add(entry[1], g, out=np.empty(g.shape, g.dtype))
                 self.owned.add(number)
         elif kind is tuple:
             node, k = target
-            held = self.pending.get(node.number)
-            if held is None:
-                held = self.pending[node.number] = [None] * len(node.shape)
-                self.nodes[node.number] = node
+            entry = self.pending.get(node.number)
+            if entry is None:
+                entry = self.pending[node.number] = [node, [None] * len(node.shape)]
                 heappush(self.heap, -node.number)
-            held[k] = g if held[k] is None else held[k] + g
+            held = entry[1][k]
+            entry[1][k] = g if held is None else held + g
         else:
             self.arrive(target, g, fresh)
 
@@ -110,16 +108,16 @@ class _Pass:
 
     def run(self) -> None:
         """Run pending nodes until none is left."""
-        heap, nodes, pending = self.heap, self.nodes, self.pending
-        graph, keep, only, send = self.create_graph, self.keep, self.only, self.send
+        heap, pending = self.heap, self.pending
+        graph, keep, send = self.create_graph, self.keep, self.send
         while heap:
             number = -heappop(heap)
-            node, g = nodes.pop(number), pending.pop(number)
+            node, g = pending.pop(number)
             if node.hooks is not None:
                 g = self.before(node, g)
             if self.wanted is not None:
                 self.note(node, g)
-                if number not in only:  # type: ignore[operator]
+                if number not in self.only:
                     continue
             if g.__class__ is list:
                 g = _filled(node, g, graph)
@@ -134,10 +132,20 @@ class _Pass:
             for target, gi in zip(node.inputs, grads):
                 if target is None or gi is None:
                     continue
-                if not graph and gi.__class__ is Array and _fits(target, gi):
-                    send(target, gi, gi is not g and op.fresh and sum(o is gi for o in grads) == 1)
-                else:
+                if target.__class__ is Node:
+                    if gi.__class__ is not Array or gi.shape != target.shape or gi.dtype is not target.dtype:
+                        gi = fit(node, target, gi, graph)
+                    if target.number in pending:
+                        send(target, gi)
+                    else:
+                        pending[target.number] = [target, gi]
+                        heappush(heap, -target.number)
+                elif graph or target.__class__ is tuple:
                     send(target, fit(node, target, gi, graph))
+                else:
+                    own = fit(node, target, gi, False)
+                    fresh = own is not gi or (gi is not g and op.fresh and sum(x is gi for x in grads) == 1)
+                    self.arrive(target, own, fresh)
 
     def before(self, node: Node, g: Any) -> Any:
         """Tensor hooks, node pre-hooks and `retain_grad`."""
@@ -191,13 +199,6 @@ def _filled(node: Node, gs: list, graph: bool) -> list:
         return gs
     zeros = [np.zeros(s, d) if g is None else g for g, s, d in zip(gs, node.shape, node.dtype)]
     return [_as_tensor(z) for z in zeros] if graph else zeros
-
-
-def _fits(target: Any, g: Array) -> bool:
-    kind = target.__class__
-    if kind is Node:
-        return g.shape == target.shape and g.dtype is target.dtype
-    return kind is not tuple and g.shape == target.array.shape and g.dtype is target.array.dtype
 
 
 def fit(node: Node, target: Any, g: Any, graph: bool) -> Any:

@@ -78,6 +78,7 @@ class Op:
         self.check = check  # called with the promoted arrays, to refuse values
         self.formulas: dict[tuple[str, ...], Callable] = {}
         self.shape_rule: Callable | None = None
+        self.binary_plans = [(False, False, False)] * 4  # what to save, by which of two operands need a gradient
         self._node_name = node
         self._read_parameters()
         self.kernels: dict[tuple, Callable] = {}
@@ -134,6 +135,10 @@ class Op:
         rules.check_names(self, formula)
         self.formulas[targets] = formula
         self.plan = rules.save_plan(self)
+        if len(self.tensor_names) == 2 and not self.variadic:
+            for k in (1, 2, 3):
+                (keep_x, keep_y), keep_out = self.plan((k & 1 == 1, k & 2 == 2))
+                self.binary_plans[k] = keep_x, keep_y, keep_out
         wanted = {f"{n}_shape" for n in self.tensor_names}
         self.wants_shapes = any(n in wanted for f in self.formulas.values() for n in rules.names_of(f))
         return formula
@@ -184,37 +189,6 @@ class Op:
             kernel = self.kernels[key] = kernels.kernel(root, self.tensor_names + scalars, frozenset(scalars))
         numbers = [a for f, a in zip(free, attrs) if f]
         return kernel(*arrays, *numbers)
-
-    def array_formula(self, formula: Callable) -> Callable:
-        """A formula as a function of arrays: compiled to one kernel where it is elementwise and its arguments are default."""
-        names = rules.names_of(formula)
-        if not self.elementwise or any(n.endswith("_shape") for n in names):
-            return formula
-        defaults = dict(zip(self.attr_names, self.attr_defaults))
-        arrays = tuple(n for n in names if n not in defaults)
-        try:
-            root = formula(*(defaults[n] if n in defaults else expr.Var(n) for n in names))
-        except TypeError:  # it branches on a value, or uses an operation that has no expression
-            return formula
-        if not isinstance(root, expr.Expr):
-            return formula
-        if root.args:
-            fast = kernels.direct(root, arrays) or kernels.kernel(root, arrays, full=frozenset(("g", "out")))
-        else:
-            fast = formula
-        if len(arrays) == len(names):
-            return fast
-        given = [(i, defaults[n]) for i, n in enumerate(names) if n in defaults]
-        places = [i for i, n in enumerate(names) if n not in defaults]
-
-        def choose(*values: Any) -> Any:
-            if fast is not formula and all(values[i] is d for i, d in given):
-                return fast(*(values[i] for i in places))
-            if fast is formula and root.__class__ is expr.Var and all(values[i] is d for i, d in given):
-                return values[names.index(root.name)]
-            return formula(*values)
-
-        return choose
 
     def _first_backward(self, node: Any, g: Any) -> tuple:
         self.backward = rules.array_rule(self)
@@ -282,7 +256,7 @@ def _unary(op: Op) -> Callable:
 
 
 def _binary(op: Op, general: Callable = dispatch.call) -> Callable:
-    fast, formulas = op.fast, op.formulas
+    fast, formulas, plans = op.fast, op.formulas, op.binary_plans
     numbers = dispatch.number
 
     def function(input, other, *args, **kwargs):
@@ -316,7 +290,7 @@ def _binary(op: Op, general: Callable = dispatch.call) -> Callable:
             if ey is None and other._requires_grad:
                 ey = other
             if formulas and (ex is not None or ey is not None):
-                (keep_x, keep_y), keep_out = op.plan((ex is not None, ey is not None))
+                keep_x, keep_y, keep_out = plans[(ex is not None) + 2 * (ey is not None)]
                 saved = (input if keep_x else None, other if keep_y else None)
                 t.node = node = record(op, (ex, ey), saved, None, None, array)
                 vx, vy = input._ver, other._ver

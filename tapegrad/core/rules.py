@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backends.cpu import elementwise as kernels
 from ..errors import message
+from ..ir import expr
 from .tape import Node
 from .tensor import Tensor, wrap
 from .views import freed, stale
@@ -149,9 +151,36 @@ def _compile(op: Any, graph: bool, formulas: list[Callable]) -> Callable:
     return scope["backward"]
 
 
+def fused(op: Any, formula: Callable) -> Callable:
+    """A formula as a function of arrays: one kernel, where it is elementwise and the arguments have their defaults."""
+    names = names_of(formula)
+    if not op.elementwise or any(n.endswith("_shape") for n in names):
+        return formula
+    defaults = {n: d for n, d in zip(op.attr_names, op.attr_defaults) if n in names}
+    try:
+        root = formula(*(defaults[n] if n in defaults else expr.Var(n) for n in names))
+    except TypeError:  # it branches on a value, or uses an operation that has no expression
+        return formula
+    if not isinstance(root, expr.Expr):
+        return formula
+    arrays = tuple(n for n in names if n not in defaults)
+    places = [names.index(n) for n in arrays]
+    kernel = kernels.direct(root, arrays) or kernels.kernel(root, arrays, full=frozenset(("g", "out")))
+    if not defaults:
+        return kernel
+    given = [(names.index(n), d) for n, d in defaults.items()]
+
+    def choose(*values: Any) -> Any:
+        if all(values[i] is d for i, d in given):
+            return kernel(*(values[i] for i in places))
+        return formula(*values)
+
+    return choose
+
+
 def array_rule(op: Any) -> Callable:
     """`backward(node, g)` on arrays."""
-    return _compile(op, False, [op.array_formula(formula) for formula in op.formulas.values()])
+    return _compile(op, False, [fused(op, formula) for formula in op.formulas.values()])
 
 
 def graph_rule(op: Any) -> Callable:

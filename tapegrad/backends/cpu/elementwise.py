@@ -101,6 +101,8 @@ def kernel(
         scalars: those that are Python numbers when the kernel runs.
         full: those that are known to have the shape of the result.
     """
+    if isinstance(root, expr.Var):
+        return lambda *args: args[parameters.index(root.name)]
     arrays = tuple(p for p in parameters if p not in scalars)
     conditions = expr.conditions(root)
     lead = next((i for i, p in enumerate(parameters) if p not in scalars and p not in conditions), 0)

@@ -1,0 +1,1 @@
+"""The devices: arrays in, arrays out; no Tensor."""

@@ -1,0 +1,85 @@
+"""Arrays as memory: conversion of element types, layouts, and what a foreign array must be to be shared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ... import devices, dtypes
+from ...errors import message
+
+Shape = tuple[int, ...]
+FLOAT32, FLOAT64 = dtypes.float32.numpy, dtypes.float64.numpy
+HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
+
+
+def convert(array: np.ndarray, target: np.dtype) -> np.ndarray:
+    """A copy of `array` with elements of another type: truncated, wrapped and rounded as C's conversions are."""
+    if array.dtype.kind == "c" and target.kind not in "cb":
+        array = array.real
+    if target in HALVES and array.dtype == FLOAT64:  # PyTorch rounds twice on this way
+        array = array.astype(FLOAT32)
+    return array.astype(target)
+
+
+def empty(shape: Shape, dtype: np.dtype, memory_format: Any = None) -> np.ndarray:
+    """Uninitialised memory, with the dimensions in the order of `memory_format`.
+
+    Raises:
+        RuntimeError: `channels_last` needs 4 dimensions, `channels_last_3d` needs 5.
+    """
+    if memory_format in (devices.channels_last, devices.channels_last_3d):
+        rank = 4 if memory_format is devices.channels_last else 5
+        if len(shape) != rank:
+            text = message(
+                f"{memory_format} needs {rank} dimensions", got=f"shape {tuple(shape)}", expected="(N, C, ...)"
+            )
+            raise RuntimeError(text)
+        return np.moveaxis(np.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+    return np.empty(shape, dtype)
+
+
+def empty_like(array: np.ndarray, dtype: np.dtype, memory_format: Any = None) -> np.ndarray:
+    """Uninitialised memory of the shape of `array`; unless a format is asked for, in the order of its dimensions."""
+    if memory_format is None or memory_format is devices.preserve_format:
+        return np.empty_like(array, dtype, subok=False)
+    return empty(array.shape, dtype, memory_format)
+
+
+def strided(shape: Shape, strides: Shape, dtype: np.dtype) -> np.ndarray:
+    """Uninitialised memory in which neighbours along dimension d are `strides[d]` elements apart."""
+    if len(shape) != len(strides):
+        text = message(
+            "empty_strided: one stride for each dimension", got=f"{len(shape)} sizes, {len(strides)} strides"
+        )
+        raise RuntimeError(text)
+    if any(s < 0 for s in strides):
+        raise RuntimeError(message("empty_strided: a stride is negative", got=tuple(strides)))
+    length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides))
+    memory = np.empty(length, dtype)
+    return np.lib.stride_tricks.as_strided(memory, shape, [s * dtype.itemsize for s in strides])
+
+
+def shareable(array: np.ndarray) -> np.ndarray:
+    """`array` itself in the form that tensors hold: a plain ndarray with the one dtype object of its type.
+
+    Raises:
+        TypeError: tensors cannot hold such elements.
+        ValueError: foreign byte order, or negative strides.
+    """
+    if not array.dtype.isnative:
+        text = message(
+            "from_numpy: the bytes are in foreign order",
+            got=array.dtype,
+            fix="array.astype(array.dtype.newbyteorder('='))",
+        )
+        raise ValueError(text)
+    canonical = dtypes.of(array.dtype).numpy
+    if min(array.strides, default=0) < 0:
+        what = "from_numpy: a tensor cannot have negative strides"
+        raise ValueError(message(what, got=f"strides {array.strides}", fix="array.copy()"))
+    if array.__class__ is not np.ndarray:
+        array = array.view(np.ndarray)
+    return array if array.dtype is canonical else array.view(canonical)

@@ -1,0 +1,246 @@
+"""Reductions on NumPy arrays: sums, products, extremes, logic, moments, norms, and the maps their derivatives use.
+
+`axis` is None (everything) or a tuple of axes counted from the front; for the operations that give an index it is one
+axis. Half precision (float16, bfloat16) is computed in float32 and rounded once at the end, as PyTorch does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .elementwise import FLOAT32, HALVES
+
+Axes = tuple[int, ...] | None
+FLOAT64, INT64, BOOL, UINT8 = map(np.dtype, (np.float64, np.int64, np.bool_, np.uint8))
+
+
+def wide(x: np.ndarray) -> np.ndarray:
+    """The array in the dtype in which it is computed: float32 for the halves."""
+    d = x.dtype
+    return x.astype(FLOAT32) if d.itemsize == 2 and d in HALVES else x
+
+
+def like(found: Any, dtype: np.dtype) -> Any:
+    """Round a result that was computed in a wider type."""
+    return found if found.dtype == dtype else found.astype(dtype)
+
+
+def count(shape: tuple[int, ...], axis: Axes) -> int:
+    """How many elements are reduced to one."""
+    return math.prod(shape) if axis is None else math.prod(shape[a] for a in axis)
+
+
+def kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
+    """The shape with the reduced axes as ones."""
+    return (1,) * len(shape) if axis is None else tuple(1 if i in axis else n for i, n in enumerate(shape))
+
+
+# ---- sums, products, logic --------------------------------------------------------------------------------------------
+
+
+def sum(x: np.ndarray, axis: Axes, keepdim: bool, dtype: np.dtype | None) -> Any:
+    """Sum; integers and booleans add up in int64 unless `dtype` says otherwise."""
+    d = x.dtype
+    if dtype is None or dtype == d:
+        if d is FLOAT32 or d is FLOAT64:
+            return np.add.reduce(x, axis, None, None, keepdim)
+        if dtype is None and d.kind in "biu":
+            dtype = INT64
+        elif d in HALVES:
+            return np.add.reduce(x.astype(FLOAT32), axis, None, None, keepdim).astype(d)
+        else:
+            dtype = d
+    if dtype in HALVES:
+        return np.add.reduce(x.astype(dtype).astype(FLOAT32), axis, None, None, keepdim).astype(dtype)
+    return np.add.reduce(x.astype(dtype, copy=False), axis, dtype, None, keepdim)
+
+
+def mean(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
+    """Sum over count; NaN where there is nothing."""
+    d = x.dtype
+    total = np.add.reduce(wide(x), axis, None, None, keepdim)
+    n = x.size if axis is None else count(x.shape, axis)
+    return like(total / n if n else total * np.nan, d)
+
+
+def prod(x: np.ndarray, axis: Axes, keepdim: bool, dtype: np.dtype | None) -> Any:
+    """Product; integers and booleans multiply in int64 unless `dtype` says otherwise."""
+    if dtype is None:
+        dtype = INT64 if x.dtype.kind in "biu" else x.dtype
+    work = FLOAT32 if dtype in HALVES else dtype
+    return like(np.multiply.reduce(x.astype(dtype, copy=False), axis, work, None, keepdim), dtype)
+
+
+def any(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
+    """Whether some element is not zero (NaN is not zero); uint8 stays uint8."""
+    found = np.logical_or.reduce(x, axis, None, None, keepdim)
+    return found.astype(UINT8) if x.dtype == UINT8 else found
+
+
+def all(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
+    """Whether no element is zero; uint8 stays uint8."""
+    found = np.logical_and.reduce(x, axis, None, None, keepdim)
+    return found.astype(UINT8) if x.dtype == UINT8 else found
+
+
+def count_nonzero(x: np.ndarray, axis: Axes) -> Any:
+    """How many elements are not zero, as int64."""
+    return np.add.reduce(x != 0, axis, INT64)
+
+
+# ---- extremes -----------------------------------------------------------------------------------------------------------
+
+
+def extreme(x: np.ndarray, axis: Axes, keepdim: bool, largest: bool) -> Any:
+    """Maximum or minimum; NaN wins."""
+    reducer = np.maximum if largest else np.minimum
+    return like(reducer.reduce(wide(x), axis, None, None, keepdim), x.dtype)
+
+
+def arg_extreme(x: np.ndarray, axis: int | None, keepdim: bool, largest: bool) -> Any:
+    """Position of the first maximum or minimum; NaN wins."""
+    x = wide(x)
+    return (np.argmax if largest else np.argmin)(x, axis, keepdims=keepdim)
+
+
+def extreme_along(x: np.ndarray, axis: int, keepdim: bool, largest: bool) -> tuple[Any, Any]:
+    """Maximum or minimum along one axis and the position of its first occurrence."""
+    if x.ndim == 0:
+        return x, np.zeros((), INT64)
+    work = wide(x)
+    values = (np.maximum if largest else np.minimum).reduce(work, axis, None, None, keepdim)
+    return like(values, x.dtype), (np.argmax if largest else np.argmin)(work, axis, keepdims=keepdim)
+
+
+def ties(x: np.ndarray, out: np.ndarray, axis: Axes, keepdim: bool) -> np.ndarray:
+    """For each element its share in an extreme: 1 over the number of elements that are equal to it, else 0."""
+    out = out if keepdim else out.reshape(kept(x.shape, axis))
+    mask = (x == out) | ((x != x) & (out != out))
+    n = np.add.reduce(mask, axis, INT64, None, True)
+    return np.divide(mask, n, dtype=FLOAT64).astype(x.dtype)
+
+
+# ---- moments and norms --------------------------------------------------------------------------------------------------
+
+
+def var(x: np.ndarray, axis: Axes, correction: float, keepdim: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Variance and mean in two passes: the mean first, then the squares of the distances from it."""
+    d = x.dtype
+    x = wide(x)
+    n = count(x.shape, axis)
+    total = np.add.reduce(x, axis, None, None, True)
+    middle = total / n if n else total * np.nan
+    away = x - middle
+    if away.dtype.kind == "c":
+        squares = np.add.reduce(away.real**2 + away.imag**2, axis, None, None, keepdim)
+    elif axis is None and not keepdim:
+        flat = away.reshape(-1)
+        squares = np.dot(flat, flat)
+    else:
+        squares = np.add.reduce(
+            np.multiply(away, away, out=away) if away.ndim else away * away, axis, None, None, keepdim
+        )
+    found = np.true_divide(squares, np.array(max(n - correction, 0), squares.dtype))
+    middle = np.asarray(middle)
+    return found, like(middle if keepdim else middle.reshape(np.shape(found)), d)
+
+
+def logsumexp(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
+    """The logarithm of a sum of exponentials, the maximum taken out first so that none overflows."""
+    d = x.dtype
+    x = wide(x)
+    if count(x.shape, axis) == 0:
+        return np.log(np.add.reduce(x, axis, None, None, keepdim)).astype(d)
+    top = np.maximum.reduce(x, axis, None, None, True)
+    top = np.where(np.isfinite(top), top, x.dtype.type(0))
+    found = np.log(np.add.reduce(np.exp(x - top), axis, None, None, True)) + top
+    return like(np.asarray(found) if keepdim else np.asarray(found).reshape(reduced_shape(x.shape, axis)), d)
+
+
+def reduced_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
+    """The shape without the reduced axes."""
+    return () if axis is None else tuple(n for i, n in enumerate(shape) if i not in axis)
+
+
+def vector_norm(x: np.ndarray, order: float, axis: Axes, keepdim: bool, dtype: np.dtype) -> Any:
+    """`(sum |x|**order) ** (1 / order)` with its limits at 0 and at plus and minus infinity."""
+    x = wide(x)
+    if order == 2 and x.dtype.kind != "c":
+        if axis is None and not keepdim:
+            flat = x.reshape(-1)
+            return like(_safe_root(np.dot(flat, flat), flat), dtype)
+        return like(np.sqrt(np.add.reduce(x * x, axis, None, None, keepdim)), dtype)
+    size = np.absolute(x)
+    if order == np.inf:
+        found = np.maximum.reduce(size, axis, None, None, keepdim)
+    elif order == -np.inf:
+        found = np.minimum.reduce(size, axis, None, None, keepdim)
+    elif order == 0:
+        found = np.add.reduce(size != 0, axis, size.dtype, None, keepdim)
+    elif order == 1:
+        found = np.add.reduce(size, axis, None, None, keepdim)
+    else:
+        p = np.array(order, size.dtype)
+        found = np.add.reduce(size**p, axis, None, None, keepdim) ** np.array(1 / order, size.dtype)
+    return like(found, dtype)
+
+
+def _safe_root(squares: Any, flat: np.ndarray) -> Any:
+    """The root of a sum of squares; where that left the range of the type, the largest element is taken out first."""
+    found = np.sqrt(squares)
+    if np.isinf(found) or (found < 1e-18 and flat.size):
+        top = np.absolute(flat).max()
+        if 0 < top < np.inf:
+            part = flat / top
+            return np.sqrt(np.dot(part, part)) * top
+    return found
+
+
+# ---- where a reduced value came from ------------------------------------------------------------------------------------
+
+
+def spread(g: np.ndarray, shape: tuple[int, ...], axis: Axes, keepdim: bool) -> np.ndarray:
+    """A reduced value given to all the elements it came from (read-only where it is large)."""
+    if not keepdim and axis is not None and g.ndim:
+        g = g.reshape(kept(shape, axis))
+    if g.shape == shape:
+        return g
+    if math.prod(shape) > 4096:
+        return np.broadcast_to(g, shape)
+    out = np.empty(shape, g.dtype)  # a small copy is made faster than a broadcast view
+    out[...] = g
+    return out
+
+
+def _along(index: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
+    """Index arrays for all axes that take `index` along one of them."""
+    grid: list[np.ndarray] = list(np.ogrid[tuple(slice(n) for n in index.shape)]) if index.ndim > 1 else [index]
+    grid[axis] = index
+    return tuple(grid)
+
+
+def pick(x: np.ndarray, index: np.ndarray, axis: int, keepdim: bool) -> np.ndarray:
+    """The elements of `x` at the positions `index` along an axis, which `index` lacks unless `keepdim`."""
+    if x.ndim == 0:
+        return x
+    if keepdim:
+        return x[_along(index, axis)]
+    return np.squeeze(x[_along(np.expand_dims(index, axis), axis)], axis)
+
+
+def place(g: np.ndarray, index: np.ndarray, shape: tuple[int, ...], axis: int, keepdim: bool, add: bool) -> np.ndarray:
+    """The adjoint of `pick`: zeros but for `g` at `index`; with `add`, what falls on one place adds up."""
+    if not shape:
+        return g.reshape(())
+    if not keepdim:
+        index, g = np.expand_dims(index, axis), np.expand_dims(g, axis)
+    if add:
+        flat = np.ravel_multi_index(_along(index, axis), shape)
+        flat = np.broadcast_to(flat, index.shape).reshape(-1)
+        return np.bincount(flat, g.reshape(-1), math.prod(shape)).reshape(shape).astype(g.dtype)
+    out = np.zeros(shape, g.dtype)
+    out[_along(index, axis)] = g
+    return out

@@ -1,0 +1,320 @@
+"""Row kernels on NumPy: softmax, cross entropy, normalisation, sums of embedding gradients.
+
+A row is what one reduction runs over. Half precision is computed in float32 and rounded once. Each kernel makes one array of the size
+of its input and works in it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .elementwise import FLOAT32, HALVES
+
+Array = np.ndarray
+Axes = tuple[int, ...]
+
+
+def wide(x: Array) -> Array:
+    """`x`, or its float32 copy if it has half precision."""
+    return x.astype(FLOAT32) if x.dtype in HALVES else x
+
+
+def _narrow(x: Array, like: Array) -> Array:
+    return x if x.dtype == like.dtype else x.astype(like.dtype)
+
+
+# ---- softmax ------------------------------------------------------------------------------------------------------------
+
+
+def softmax_parts(x: Array, axis: int) -> tuple[Array, Array, Array]:
+    """(exp(x - peak), the sum of that, peak), the last two with one element per row."""
+    x = wide(x)
+    if x.shape[axis] == 0:
+        one = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+        return x.copy(), np.zeros(one, x.dtype), np.zeros(one, x.dtype)
+    peak = x.max(axis, keepdims=True)
+    with np.errstate(invalid="ignore"):  # rows of -inf have no softmax: NaN
+        e = np.subtract(x, peak)
+    np.exp(e, out=e)
+    return e, e.sum(axis, keepdims=True), peak
+
+
+def softmax(x: Array, axis: int) -> Array:
+    """exp(x) over its sum along `axis`."""
+    if x.ndim == 0:
+        return softmax(x[None], 0).reshape(())
+    e, total, _ = softmax_parts(x, axis)
+    e /= total
+    return _narrow(e, x)
+
+
+def softmax_backward(dy: Array, y: Array, axis: int) -> Array:
+    """y * (dy - sum(dy * y)): the gradient of the input of a softmax with result `y`."""
+    if y.ndim == 0:
+        return np.zeros_like(dy)
+    dy_wide, y_wide = wide(dy), wide(y)
+    t = dy_wide * y_wide
+    s = t.sum(axis, keepdims=True)
+    np.subtract(dy_wide, s, out=t)
+    t *= y_wide
+    return _narrow(t, y)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """x - log(sum(exp(x))) along `axis`."""
+    if x.ndim == 0:
+        return log_softmax(x[None], 0).reshape(())
+    z = wide(x)
+    if z.shape[axis] == 0:
+        return x.copy()
+    with np.errstate(invalid="ignore"):
+        z = np.subtract(z, z.max(axis, keepdims=True))
+    total = np.exp(z).sum(axis, keepdims=True)
+    z -= np.log(total, out=total)
+    return _narrow(z, x)
+
+
+def log_softmax_backward(dy: Array, y: Array, axis: int) -> Array:
+    """dy - exp(y) * sum(dy): the gradient of the input of a log-softmax with result `y`."""
+    if y.ndim == 0:
+        return np.zeros_like(dy)
+    dy_wide = wide(dy)
+    t = np.exp(wide(y))
+    t *= dy_wide.sum(axis, keepdims=True)
+    np.subtract(dy_wide, t, out=t)
+    return _narrow(t, y)
+
+
+# ---- losses over classes ---------------------------------------------------------------------------------------------------
+# x: (N, C, ...) with the classes at dimension 1, or (C,); target: the same without the classes.
+
+
+def class_axis(x: Array) -> int:
+    """Where the classes are."""
+    return 0 if x.ndim == 1 else 1
+
+
+def pick(x: Array, target: Array) -> Array:
+    """The element of class `target` in every row."""
+    if x.ndim == 2:
+        return x[np.arange(x.shape[0]), target]
+    axis = class_axis(x)
+    return np.take_along_axis(x, np.expand_dims(target, axis), axis).squeeze(axis)
+
+
+def add_picked(x: Array, target: Array, value: Array) -> None:
+    """Add `value` to the element of class `target` in every row."""
+    if x.ndim == 2:
+        x[np.arange(x.shape[0]), target] += value
+        return
+    axis = class_axis(x)
+    where = np.expand_dims(target, axis)
+    put = np.take_along_axis(x, where, axis) + np.expand_dims(value, axis)
+    np.put_along_axis(x, where, put, axis)
+
+
+def class_weights(target: Array, weight: Array | None, ignore: int, dtype: np.dtype) -> tuple[Array, Array | None]:
+    """(target with ignored rows moved to class 0, the weight of every row); weights that are all 1 are None."""
+    ignored = target == ignore
+    if not ignored.any():
+        return target, None if weight is None else weight[target]
+    safe = np.where(ignored, 0, target)
+    w = np.ones(target.shape, dtype) if weight is None else weight[safe]
+    return safe, np.where(ignored, w.dtype.type(0), w)
+
+
+def reduce_losses(losses: Array, w: Array | None, reduction: str) -> Array:
+    """The losses of the rows as they are ("none"), or their sum, or their mean weighted by `w`; `w` is already in them."""
+    if reduction == "none":
+        return losses
+    total = losses.sum()
+    if reduction == "sum":
+        return total
+    with np.errstate(invalid="ignore", divide="ignore"):  # no rows: NaN
+        return total / losses.dtype.type(losses.size if w is None else w.sum())
+
+
+def row_factors(g: Array, shape: tuple[int, ...], w: Array | None, reduction: str) -> Array:
+    """The gradient of every row's unweighted loss, from the gradient `g` of the reduced one."""
+    if reduction == "mean":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            g = g / g.dtype.type(int(np.prod(shape)) if w is None else w.sum())
+    return np.broadcast_to(g, shape) if w is None else g * w
+
+
+def nll(x: Array, target: Array, weight: Array | None, reduction: str, ignore: int) -> Array:
+    """Negative log likelihood of `target` under the log-probabilities `x`."""
+    x_wide = wide(x)
+    safe, w = class_weights(target, weight, ignore, x_wide.dtype)
+    losses = -pick(x_wide, safe)
+    if w is not None:
+        with np.errstate(invalid="ignore"):
+            losses = np.where(w == 0, losses.dtype.type(0), losses * w)
+    return _narrow(np.asarray(reduce_losses(losses, w, reduction)), x)
+
+
+def nll_backward(g: Array, target: Array, weight: Array | None, shape: tuple, reduction: str, ignore: int) -> Array:
+    """The gradient of the log-probabilities, which have shape `shape`."""
+    g_wide = wide(g)
+    safe, w = class_weights(target, weight, ignore, g_wide.dtype)
+    dx = np.zeros(shape, g_wide.dtype)
+    add_picked(dx, safe, -row_factors(g_wide, target.shape, w, reduction))
+    return _narrow(dx, g)
+
+
+def cross_entropy(
+    x: Array, target: Array, weight: Array | None, total: Array, peak: Array, reduction: str, ignore: int
+) -> Array:
+    """log(sum(exp(x))) - x[target], given the parts of the softmax."""
+    axis = class_axis(x)
+    safe, w = class_weights(target, weight, ignore, total.dtype)
+    losses = np.log(total).squeeze(axis)
+    with np.errstate(invalid="ignore"):
+        losses += peak.squeeze(axis) - pick(x, safe)
+        if w is not None:
+            losses = np.where(w == 0, losses.dtype.type(0), losses * w)
+    return _narrow(np.asarray(reduce_losses(losses, w, reduction)), x)
+
+
+def cross_entropy_backward(
+    g: Array, target: Array, weight: Array | None, e: Array, total: Array, reduction: str, ignore: int
+) -> Array:
+    """softmax(x) - onehot(target), times the factor of every row."""
+    axis = class_axis(e)
+    safe, w = class_weights(target, weight, ignore, e.dtype)
+    factor = row_factors(wide(g), target.shape, w, reduction)
+    dx = e * (np.expand_dims(factor, axis) / total)
+    add_picked(dx, safe, -factor)
+    return _narrow(dx, g)
+
+
+# ---- losses of one number and its target ---------------------------------------------------------------------------------
+
+
+def sum_all(x: Array) -> Array:
+    """The sum of all elements."""
+    return np.asarray(wide(x).sum()).astype(x.dtype, copy=False)
+
+
+def mean_all(x: Array) -> Array:
+    """The mean of all elements; NaN if there are none."""
+    if x.size == 0:
+        return np.array(np.nan, x.dtype)
+    return np.asarray(wide(x).mean()).astype(x.dtype, copy=False)
+
+
+def all_in_unit_interval(x: Array) -> bool:
+    """Whether no element is outside [0, 1]."""
+    return x.size == 0 or bool(x.min() >= 0 and x.max() <= 1)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) without overflow."""
+    t = np.abs(x)
+    np.negative(t, out=t)
+    np.exp(t, out=t)
+    np.log1p(t, out=t)
+    t += np.maximum(x, 0)
+    return t
+
+
+def binary_cross_entropy(x: Array, target: Array) -> Array:
+    """-(target log x + (1 - target) log(1 - x)), the logarithms not below -100."""
+    x_wide = wide(x)
+    with np.errstate(divide="ignore"):
+        low = np.maximum(np.log1p(-x_wide), -100)
+        high = np.maximum(np.log(x_wide), -100)
+    return _narrow((target - 1) * low - target * high, x)
+
+
+def bce_logits(x: Array, target: Array, pos_weight: Array | None) -> Array:
+    """`binary_cross_entropy` of sigmoid(x): (1 - target) x + (1 + (pos_weight - 1) target) softplus(-x)."""
+    x_wide = wide(x)
+    t = softplus(-x_wide)
+    if pos_weight is not None:
+        t = t * (1 + (pos_weight - 1) * target)
+    t += (1 - target) * x_wide
+    return _narrow(t, x)
+
+
+# ---- normalisation ---------------------------------------------------------------------------------------------------------
+# A row is what `axes` runs over. Weight and bias are reshaped to `wshape`, which has as many dimensions as x and broadcasts against it.
+
+
+def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
+    """(mean, variance without correction) of every row, dimensions kept, in float32 at least."""
+    x = wide(x)
+    mean = x.mean(axes, keepdims=True)
+    t = x - mean
+    t *= t
+    return mean, t.mean(axes, keepdims=True)
+
+
+def normalize(x: Array, weight: Array | None, bias: Array | None, mean: Array, rstd: Array, wshape: Axes) -> Array:
+    """(x - mean) * rstd * weight + bias."""
+    y = wide(x) - mean
+    y *= rstd
+    if weight is not None:
+        y *= wide(weight).reshape(wshape)
+    if bias is not None:
+        y += wide(bias).reshape(wshape)
+    return _narrow(y, x)
+
+
+def normalize_backward(
+    g: Array,
+    x: Array,
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,
+    axes: Axes,
+    wshape: Axes,
+    frozen: bool,
+    needs: tuple[bool, bool, bool],
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients of (x, weight, bias) where `needs` says so, the last two of shape `wshape`; `frozen`: mean and rstd are constants."""
+    g_wide = wide(g)
+    normed = dx = dw = db = None
+    if needs[1] or (needs[0] and not frozen):
+        normed = wide(x) - mean
+        normed *= rstd
+    if needs[1]:
+        dw = _sum_to(g_wide * normed, wshape)
+    if needs[2]:
+        db = _sum_to(g_wide, wshape)
+    if needs[0]:
+        dx = g_wide.copy() if weight is None else g_wide * wide(weight).reshape(wshape)
+        if normed is not None and not frozen:
+            shared = dx.mean(axes, keepdims=True)
+            normed *= (dx * normed).mean(axes, keepdims=True)
+            dx -= normed
+            dx -= shared
+        dx *= rstd
+        dx = _narrow(dx, x)
+    return dx, dw, db
+
+
+def _sum_to(x: Array, shape: Axes) -> Array:
+    over = tuple(i for i, n in enumerate(shape) if n == 1)
+    return x.sum(over, keepdims=True) if over else x
+
+
+# ---- embeddings ------------------------------------------------------------------------------------------------------------
+
+
+def scatter_rows(g: Array, indices: Array, count: int) -> Array:
+    """(count, D) sums of the rows of `g` (N, D) that have the same index.
+
+    Long rows are sorted by index and summed in segments: 4 to 12 times as fast as `np.add.at` from 128 columns on.
+    """
+    g_wide = wide(g)
+    out = np.zeros((count, g.shape[1]), g_wide.dtype)
+    if g.shape[1] < 64 or len(indices) < 2:
+        np.add.at(out, indices, g_wide)
+        return _narrow(out, g)
+    order = np.argsort(indices, kind="stable")
+    ordered = indices[order]
+    starts = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist()]
+    for row, first, end in zip(ordered[starts].tolist(), starts, [*starts[1:], len(ordered)], strict=True):
+        np.add.reduce(g_wide[order[first:end]], axis=0, out=out[row])
+    return _narrow(out, g)

@@ -1,0 +1,498 @@
+"""`nn.functional`: what the layers compute, as functions.
+
+Most names are operations of `ops` as they are; the functions below adapt signatures (`inplace=`, implied dimensions) or are short
+compositions.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from .. import errors
+from ..core.tensor import Tensor
+from ..dtypes import float64 as _float64
+from ..dtypes import int64 as _int64
+from ..ops import activation as _activation
+from ..ops import softmax as _softmax
+from ..ops.activation import celu_, gelu, glu, hardshrink, logsigmoid, prelu, selu_
+from ..ops.classes import cross_entropy, nll_loss
+from ..ops.compare import where
+from ..ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from ..ops.embedding import embedding
+from ..ops.filled import zeros_like
+from ..ops.joining import cat
+from ..ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    gaussian_nll_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
+from ..ops.margin import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    pdist,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from ..ops.matmul import linear
+from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+
+__all__ = [
+    "alpha_dropout",
+    "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
+    "channel_shuffle",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "cross_entropy",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "elu_",
+    "embedding",
+    "feature_alpha_dropout",
+    "gaussian_nll_loss",
+    "gelu",
+    "glu",
+    "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "instance_norm",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "leaky_relu_",
+    "linear",
+    "local_response_norm",
+    "log_softmax",
+    "logsigmoid",
+    "margin_ranking_loss",
+    "mish",
+    "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pairwise_distance",
+    "pdist",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "poisson_nll_loss",
+    "prelu",
+    "relu",
+    "relu6",
+    "relu_",
+    "rms_norm",
+    "rrelu",
+    "rrelu_",
+    "selu",
+    "selu_",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+]
+
+# ---- activations ----------------------------------------------------------------------------------------------------------
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """`max(x, 0)`.
+
+    >>> import tapegrad as torch
+    >>> torch.nn.functional.relu(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return input.relu_() if inplace else _activation.relu(input)
+
+
+def relu_(input: Tensor) -> Tensor:
+    """In-place form of `relu`."""
+    return input.relu_()
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """x limited to [0, 6]."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where positive, `negative_slope * x` elsewhere."""
+    return input.leaky_relu_(negative_slope) if inplace else _activation.leaky_relu(input, negative_slope)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """In-place form of `leaky_relu`."""
+    return input.leaky_relu_(negative_slope)
+
+
+def rrelu(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """x where positive, `slope * x` elsewhere, with slopes from U(lower, upper) in training, else `(lower + upper) / 2`.
+
+    Raises:
+        RuntimeError: `lower` is above `upper`.
+    """
+    if lower > upper:
+        text = errors.message("rrelu: the lower bound must not be above the upper bound", got=f"{lower} and {upper}")
+        raise RuntimeError(text)
+    below = input.detach() <= 0
+    if training:
+        noise = input.new_ones(input.shape)
+        count = int(below.sum())
+        noise[below] = input.new_empty(count, dtype=_float64).uniform_(lower, upper).to(input.dtype)
+    else:
+        noise = where(below, (lower + upper) / 2, input.new_ones(()))
+    return input.mul_(noise) if inplace else _activation.rrelu_with_noise(input, noise)
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """In-place form of `rrelu`."""
+    return rrelu(input, lower, upper, training, inplace=True)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where it is above `threshold`, `value` elsewhere."""
+    return input.threshold_(threshold, value) if inplace else _activation.threshold(input, threshold, value)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """In-place form of `threshold`."""
+    return input.threshold_(threshold, value)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x limited to `[min_val, max_val]`.
+
+    Raises:
+        ValueError: `min_val` is above `max_val`.
+    """
+    if min_val > max_val:
+        text = errors.message("hardtanh: min_val cannot be greater than max_val", got=f"{min_val} and {max_val}")
+        raise ValueError(text)
+    return input.hardtanh_(min_val, max_val) if inplace else _activation.hardtanh(input, min_val, max_val)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """In-place form of `hardtanh`."""
+    return hardtanh(input, min_val, max_val, inplace=True)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """`(x + 3) / 6` limited to [0, 1]."""
+    return input.hardsigmoid_() if inplace else _activation.hardsigmoid(input)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """`x * hardsigmoid(x)`."""
+    return input.hardswish_() if inplace else _activation.hardswish(input)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x moved towards zero by `lambd`, and zero in `[-lambd, lambd]`.
+
+    Raises:
+        RuntimeError: a negative `lambd`.
+    """
+    if lambd < 0:
+        raise RuntimeError(errors.message("softshrink: lambda must not be negative", got=lambd))
+    return _activation.softshrink(input, lambd)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, `alpha * (exp(x) - 1)` elsewhere."""
+    return input.elu_(alpha) if inplace else _activation.elu(input, alpha)
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """In-place form of `elu`."""
+    return input.elu_(alpha)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, `alpha * (exp(x / alpha) - 1)` elsewhere.
+
+    Raises:
+        RuntimeError: `alpha` is zero.
+    """
+    return celu_(input, alpha) if inplace else _activation.celu(input, alpha)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Scaled elu, which keeps mean 0 and variance 1 through many layers."""
+    return selu_(input) if inplace else _activation.selu(input)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """`x * sigmoid(x)`."""
+    return input.silu_() if inplace else _activation.silu(input)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """`x * tanh(softplus(x))`."""
+    return input.mish_() if inplace else _activation.mish(input)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """`log(1 + exp(beta * x)) / beta`; x itself where `beta * x > threshold`."""
+    return _activation.softplus(input, beta, threshold)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """`x / (1 + |x|)`."""
+    return input / (input.abs() + 1)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """`x - tanh(x)`."""
+    return input - input.tanh()
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """`1 / (1 + exp(-x))`."""
+    return input.sigmoid()
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
+    return input.tanh()
+
+
+# ---- softmax --------------------------------------------------------------------------------------------------------------
+
+
+def _implied_dim(name: str, input: Tensor, dim: int | None, stacklevel: int) -> int:
+    """`dim`, or the dimension that was once taken if none was given."""
+    if dim is not None:
+        return dim
+    warnings.warn(f"{name}: the dimension should be given, e.g. dim=-1; without it the choice depends on the shape", stacklevel=stacklevel)
+    return 0 if input.dim() in (0, 1, 3) else 1
+
+
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """`exp(x_i) / sum_j exp(x_j)` along `dim`, after conversion to `dtype`.
+
+    >>> import tapegrad as torch
+    >>> torch.nn.functional.softmax(torch.zeros(2), dim=0)
+    tensor([0.5000, 0.5000])
+    """
+    return _softmax.softmax(input, _implied_dim("softmax", input, dim, _stacklevel), dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """`x_i - log(sum_j exp(x_j))` along `dim`, after conversion to `dtype`."""
+    return _softmax.log_softmax(input, _implied_dim("log_softmax", input, dim, _stacklevel), dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """`softmax(-x)` along `dim`, after conversion to `dtype`."""
+    return _softmax.softmax(-input, _implied_dim("softmin", input, dim, _stacklevel), dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """A sample of a category as a differentiable vector: softmax of logits plus Gumbel noise (Jang et al. 2017).
+
+    Args:
+        logits: logarithms of unnormalised probabilities.
+        tau: temperature; the smaller, the closer to one-hot.
+        hard: return the one-hot vector, with the gradient of the soft one.
+        eps: accepted for compatibility.
+        dim: the dimension of the categories.
+    """
+    gumbels = -logits.new_empty(logits.shape).exponential_().log()
+    soft = softmax((logits + gumbels) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.max(dim, keepdim=True)[1]
+    one = zeros_like(logits).scatter_(dim, index, 1.0)
+    return one - soft.detach() + soft
+
+
+# ---- vectors --------------------------------------------------------------------------------------------------------------
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """`x / max(|x|_p, eps)` along `dim`.
+
+    >>> import tapegrad as torch
+    >>> torch.nn.functional.normalize(torch.tensor([3.0, 4.0]), dim=0)
+    tensor([0.6000, 0.8000])
+    """
+    length = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    return input / length if out is None else input.div(length, out=out)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`y_k = x1^T A_k x2 + b_k`.
+
+    Args:
+        input1: (*, I).
+        input2: (*, J).
+        weight: A, (K, I, J).
+        bias: b, (K,).
+
+    Raises:
+        RuntimeError: shapes do not fit.
+    """
+    if weight.dim() != 3 or input1.shape[:-1] != input2.shape[:-1] or (input1.shape[-1], input2.shape[-1]) != weight.shape[1:]:
+        got = f"{tuple(input1.shape)}, {tuple(input2.shape)}, weight {tuple(weight.shape)}"
+        raise RuntimeError(errors.message("bilinear: shapes do not fit", got=got, expected="(*, I), (*, J), weight (K, I, J)"))
+    k, i, j = weight.shape
+    lead = input1.shape[:-1]
+    flat1, flat2 = input1.reshape(-1, i), input2.reshape(-1, j)
+    mixed = flat1.matmul(weight.permute(1, 0, 2).reshape(i, k * j)).reshape(-1, k, j)  # (N, K, J)
+    out = mixed.matmul(flat2.unsqueeze(2)).reshape(*lead, k)
+    return out if bias is None else out + bias
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """A 1 at the place that each number names, else 0: (*) to (*, C).
+
+    Args:
+        tensor: numbers from 0 to C - 1, int64.
+        num_classes: C; one more than the greatest number if -1.
+
+    Raises:
+        RuntimeError: another dtype, a number outside the range, or no numbers to tell C from.
+
+    >>> import tapegrad as torch
+    >>> torch.nn.functional.one_hot(torch.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if tensor.dtype is not _int64:
+        text = errors.message("one_hot is only applicable to index tensor of type int64", got=tensor.dtype)
+        raise RuntimeError(text)
+    if num_classes == 0 or num_classes < -1:
+        raise RuntimeError(errors.message("one_hot: num_classes must be positive, or -1 to tell it from the numbers", got=num_classes))
+    if tensor.numel() == 0:
+        if num_classes == -1:
+            raise RuntimeError(errors.message("one_hot: without numbers num_classes must be given"))
+        return tensor.new_zeros((*tensor.shape, num_classes))
+    low, high = int(tensor.min()), int(tensor.max())
+    if low < 0:
+        raise RuntimeError(errors.message("one_hot: class values must be non-negative", got=low))
+    if num_classes == -1:
+        num_classes = high + 1
+    elif high >= num_classes:
+        raise RuntimeError(errors.message("one_hot: class values must be smaller than num_classes", got=high, expected=f"< {num_classes}"))
+    return tensor.new_zeros((*tensor.shape, num_classes)).scatter_(-1, tensor.unsqueeze(-1), 1)
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """`x / (k + alpha * mean of x^2 over neighbouring channels)^beta`.
+
+    Args:
+        input: (N, C, *), with at least one dimension after the channels.
+        size: how many channels are neighbours; missing ones at the borders count as zero.
+        alpha: factor of the mean.
+        beta: exponent.
+        k: constant added to it.
+
+    Raises:
+        ValueError: fewer than three dimensions.
+    """
+    if input.dim() < 3:
+        raise ValueError(errors.message("local_response_norm: expected at least 3 dimensions", got=tuple(input.shape)))
+    if input.numel() == 0:
+        return input
+    square = input * input
+    n, c, *rest = input.shape
+    padded = cat([square.new_zeros((n, size // 2, *rest)), square, square.new_zeros((n, (size - 1) // 2, *rest))], 1)
+    total = padded.narrow(1, 0, c)
+    for shift in range(1, size):
+        total = total + padded.narrow(1, shift, c)
+    return input / (total * (alpha / size) + k) ** beta
+
+
+# ---- pixels and channels ----------------------------------------------------------------------------------------------------
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """(*, C r^2, H, W) to (*, C, H r, W r) with `r = upscale_factor`.
+
+    Raises:
+        RuntimeError: fewer than three dimensions, or channels that r^2 does not divide.
+    """
+    r = upscale_factor
+    if input.dim() < 3 or r <= 0 or input.shape[-3] % (r * r):
+        got = f"{tuple(input.shape)}, upscale_factor={r}"
+        raise RuntimeError(errors.message("pixel_shuffle: expected channels divisible by the squared factor", got=got))
+    *lead, c, h, w = input.shape
+    n = len(lead)
+    split = input.reshape(*lead, c // (r * r), r, r, h, w)
+    order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)  # (*, C, H, r, W, r)
+    return split.permute(order).reshape(*lead, c // (r * r), h * r, w * r)
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """(*, C, H r, W r) to (*, C r^2, H, W) with `r = downscale_factor`: the inverse of `pixel_shuffle`.
+
+    Raises:
+        RuntimeError: fewer than three dimensions, or sizes that r does not divide.
+    """
+    r = downscale_factor
+    if input.dim() < 3 or r <= 0 or input.shape[-2] % r or input.shape[-1] % r:
+        got = f"{tuple(input.shape)}, downscale_factor={r}"
+        raise RuntimeError(errors.message("pixel_unshuffle: expected height and width divisible by the factor", got=got))
+    *lead, c, h, w = input.shape
+    n = len(lead)
+    split = input.reshape(*lead, c, h // r, r, w // r, r)
+    order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)  # (*, C, r, r, H, W)
+    return split.permute(order).reshape(*lead, c * r * r, h // r, w // r)
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """Interleaves groups of the channels of (N, C, *): channel g of n becomes channel n of g.
+
+    Raises:
+        RuntimeError: fewer than three dimensions, or channels that `groups` does not divide.
+    """
+    if input.dim() < 3 or groups <= 0 or input.shape[1] % groups:
+        got = f"{tuple(input.shape)}, groups={groups}"
+        raise RuntimeError(errors.message("channel_shuffle: expected channels divisible by the groups", got=got))
+    n, c, *rest = input.shape
+    split = input.reshape(n, groups, c // groups, *rest)
+    return split.transpose(1, 2).reshape(n, c, *rest)

@@ -1,0 +1,3 @@
+"""`torch.utils`: re-exports."""
+
+from . import data as data

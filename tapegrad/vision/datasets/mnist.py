@@ -1,0 +1,195 @@
+"""MNIST and FashionMNIST: 70,000 images of 28x28 grey pixels in ten classes.
+
+Reference: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", 1998;
+H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.tensor import wrap
+from ...errors import message
+from .base import GreyImages, VisionDataset
+from .download import download, md5_of, unzip
+from .idx import find_idx, read_idx
+
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+class MNIST(GreyImages):
+    """Handwritten digits: 60,000 images to train with, 10,000 to test with.
+
+    The four IDX files, plain or gzipped, lie in `root/MNIST/raw`. Once they are there nothing is asked of the network.
+
+    Args:
+        root: folder that holds, or will hold, `MNIST/raw`.
+        train: the images to train with, or those to test with.
+        transform: function of the image: a Pillow image, or its pixels where it begins with `ToTensor` (which gives
+            the same).
+        target_transform: function of the class, an int.
+        download: get the files that are missing, from the first of `mirrors` that has them.
+
+    Attributes:
+        data: uint8 of shape (n, 28, 28). targets: int64 of shape (n,).
+
+    Raises:
+        RuntimeError: files are missing, cut or damaged, or could not be downloaded.
+        ImportError: an image is asked for and Pillow is not installed.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from tapegrad.vision import datasets, transforms
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for name, head, size in (("images-idx3", [0x803, 2, 28, 28], 2 * 784), ("labels-idx1", [0x801, 2], 2)):
+    ...     with open(os.path.join(folder.name, f"train-{name}-ubyte"), "wb") as file:
+    ...         _ = file.write(np.array(head, ">i4").tobytes() + bytes(size))
+    >>> data = datasets.MNIST.from_folder(folder.name, transform=transforms.ToTensor())
+    >>> image, digit = data[0]
+    >>> len(data), image.shape, data.classes[digit]
+    (2, torch.Size([1, 28, 28]), '0 - zero')
+    """
+
+    mirrors = ["https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"]
+    resources = [
+        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+    ]
+    classes = [f"{i} - {name}" for i, name in enumerate(DIGITS)]
+
+    _folder: str | None = None
+
+    def __init__(
+        self,
+        root: str | Path,
+        train: bool = True,
+        transform: Callable | None = None,
+        target_transform: Callable | None = None,
+        download: bool = False,
+    ) -> None:
+        super().__init__(root, transform=transform, target_transform=target_transform)
+        self.train = train
+        if download:
+            self.download()
+        self._load()
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | Path,
+        train: bool = True,
+        transform: Callable | None = None,
+        target_transform: Callable | None = None,
+    ) -> MNIST:
+        """The dataset whose IDX files, plain or gzipped, lie in `folder` itself; see the class for the rest."""
+        self = cls.__new__(cls)
+        VisionDataset.__init__(self, folder, transform=transform, target_transform=target_transform)
+        self.train = train
+        self._folder = os.path.expanduser(folder)
+        self._load()
+        return self
+
+    @property
+    def raw_folder(self) -> str:
+        """Where the IDX files are."""
+        return self._folder or os.path.join(self.root, type(self).__name__, "raw")  # type: ignore[arg-type]
+
+    @property
+    def processed_folder(self) -> str:
+        """Where old versions of torchvision kept another form of the data; not used."""
+        return os.path.join(self.root, type(self).__name__, "processed")  # type: ignore[arg-type]
+
+    def download(self) -> None:
+        """Get the files that are missing, and those of which only a damaged archive is there.
+
+        Raises:
+            RuntimeError: no mirror gave a file; the text says why for each.
+        """
+        folder = Path(self.raw_folder)
+        for name, md5 in self.resources:
+            path = find_idx(folder, name.removesuffix(".gz"))
+            if path is None or (path.suffix == ".gz" and md5_of(path) != md5):
+                unzip(download(name, self.mirrors, folder, md5))
+
+    def extra_repr(self) -> str:
+        return f"Split: {'Train' if self.train else 'Test'}"
+
+    def _load(self) -> None:
+        """Read `data` and `targets`."""
+        folder, split = Path(self.raw_folder), "train" if self.train else "t10k"
+        names = [name.removesuffix(".gz") for name, _ in self.resources if name.startswith(split)]
+        paths = {name: find_idx(folder, name) for name in names}
+        missing = [name for name, path in paths.items() if path is None]
+        if missing:
+            raise RuntimeError(
+                message(
+                    f"{type(self).__name__}: the data is not there",
+                    where=str(folder),
+                    got=f"no {' and no '.join(missing)} (plain or .gz)",
+                    fix="download=True; or put the files there; or from_folder(folder) for another folder",
+                )
+            )
+        images_path, labels_path = sorted(paths.values(), key=str)  # type: ignore[type-var]
+        images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)  # type: ignore[arg-type]
+        if len(images) != len(labels):
+            raise RuntimeError(
+                message(
+                    f"{type(self).__name__}: the two files do not belong together",
+                    where=str(folder),
+                    got=f"{len(images)} images, {len(labels)} labels",
+                    fix="delete both and get them again",
+                )
+            )
+        self.data, self.targets = wrap(images), wrap(labels.astype(np.int64))
+
+    @property
+    def train_data(self) -> Any:
+        """Old name of `data`."""
+        return self._renamed("train_data", "data")
+
+    @property
+    def test_data(self) -> Any:
+        """Old name of `data`."""
+        return self._renamed("test_data", "data")
+
+    @property
+    def train_labels(self) -> Any:
+        """Old name of `targets`."""
+        return self._renamed("train_labels", "targets")
+
+    @property
+    def test_labels(self) -> Any:
+        """Old name of `targets`."""
+        return self._renamed("test_labels", "targets")
+
+    def _renamed(self, old: str, new: str) -> Any:
+        warnings.warn(f"{type(self).__name__}.{old} is called {new} now", stacklevel=3)
+        return getattr(self, new)
+
+
+class FashionMNIST(MNIST):
+    """Photographs of clothes in the form of MNIST: 60,000 to train with, 10,000 to test with.
+
+    The files lie in `root/FashionMNIST/raw`; arguments, attributes and errors are those of `MNIST`.
+
+    >>> from tapegrad.vision import datasets
+    >>> datasets.FashionMNIST.classes[:3]
+    ['T-shirt/top', 'Trouser', 'Pullover']
+    """
+
+    mirrors = ["http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"]
+    resources = [
+        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+    ]
+    classes = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
