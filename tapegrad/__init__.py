@@ -25,11 +25,16 @@ from .ops.creation import *  # noqa
 from .ops.filled import *  # noqa
 from .ops.ranges import *  # noqa
 from .ops.types import *  # noqa
+from .dtypes import bool_ as bool, complex64 as cfloat, complex128 as cdouble, float16 as half, float32 as float  # noqa
+from .dtypes import float64 as double, int16 as short, int32 as int, int64 as long  # noqa
+from .shapes import Size  # noqa
 from .ops.movement import *  # noqa
 from .ops.windows import *  # noqa
 from .ops.joining import *  # noqa
 from .ops.index import *  # noqa
-from .ops.sort import *  # noqa
 
 from .modes import *  # noqa
 from . import autograd, testing
+from .ops.statistics import *  # noqa
+from .ops.sort import *  # noqa
+from .ops.random import *  # noqa

@@ -24,6 +24,7 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<required>"})()
 Array = np.ndarray
 F32, F64 = dtypes.float32.numpy, dtypes.float64.numpy
 HALVES = (dtypes.float16, dtypes.bfloat16)
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's keywords are taken too
 NUMBERS = (bool, int, float, complex, np.generic)
 
 
@@ -46,13 +47,21 @@ def bind(op: Any, args: tuple, kwargs: dict) -> list:
         values[i] = value
     for i, value in enumerate(values):
         if value is MISSING:
-            raise TypeError(message(f"{op.name}() misses the argument {op.names[i]!r}", expected=signature(op)))
+            raise TypeError(message(f"{op.name}() misses the argument {keyword(op.names[i])!r}", expected=signature(op)))
     return values
 
 
+_KEYWORDS = {"x": "input", "y": "other"}  # PyTorch's names for the first operands
+
+
+def keyword(name: str) -> str:
+    """The name under which users know a parameter."""
+    return _KEYWORDS.get(name, name)
+
+
 def signature(op: Any) -> str:
-    """The call as text: ``clamp(x, min=None, max=None)``."""
-    parts = [n if d is MISSING else f"{n}={d!r}" for n, d in zip(op.names, op.defaults)]
+    """The call as text: ``clamp(input, min=None, max=None)``."""
+    parts = [keyword(n) if d is MISSING else f"{n}={d!r}" for n, d in zip(op.names, op.defaults)]
     if op.npos < len(parts):
         parts.insert(op.npos, "*")
     return f"{op.name}({', '.join(parts)})"
@@ -160,7 +169,7 @@ def _operands(op: Any, values: list) -> list:
             x = wrap(x)
         if not isinstance(x, Tensor) and not _is_number(x):
             text = message(
-                f"{op.name}: the argument {name!r} must be a tensor or a number",
+                f"{op.name}: the argument {keyword(name)!r} must be a tensor or a number",
                 got=type(x).__name__,
                 fix="torch.tensor(...) makes a tensor of a list",
             )
@@ -344,7 +353,7 @@ class Output:
 
 
 def _refuse(op: Any, i: int, x: Any, expected: str) -> Any:
-    text = message(f"{op.name}: the argument {op.names[i]!r} must be {expected}", got=type(x).__name__, expected=signature(op))
+    text = message(f"{op.name}: the argument {keyword(op.names[i])!r} must be {expected}", got=type(x).__name__, expected=signature(op))
     raise TypeError(text)
 
 
@@ -394,7 +403,7 @@ def retry(op: Any, args: tuple, kwargs: dict, error: Exception) -> Any:
     """The straight path of an array operation failed: take the general path, or explain."""
     if is_explained(error):
         raise error
-    if not args or not isinstance(args[0], Tensor):
+    if not args or not isinstance(args[0], Tensor) or not NUMPY_NAMES.keys().isdisjoint(kwargs):
         return call(op, args, kwargs)
     raise explain(op, bind(op, args, kwargs), error) from None
 
@@ -425,6 +434,9 @@ def _write_outs(op: Any, tensors: list, results: list, out: Any) -> Any:
     if len(targets) != len(shown):
         text = message(f"{op.name}: out needs one tensor for each result", got=len(targets), expected=len(shown))
         raise TypeError(text)
+    for a, t in zip(shown, targets):  # one result may be converted on its way into out, several may not
+        if len(shown) > 1 and isinstance(t, Tensor) and t.array.dtype != a.dtype:
+            raise RuntimeError(message(f"{op.name}: out has another type", got=t.dtype, expected=dtypes.of(a.dtype)))
     return _package(op, [write_out(op, tensors, a, t) for a, t in zip(results, targets)] + results[len(shown) :])
 
 

@@ -109,6 +109,9 @@ class Op:
         for alias, own in (("input", 0), ("self", 0), ("other", 1)):
             if own < len(self.names) and own in operands:
                 self.index.setdefault(alias, own)
+        for alias, name in dispatch.NUMPY_NAMES.items():
+            if name in self.index:
+                self.index.setdefault(alias, self.index[name])
 
     def _trace(self, float_only: bool | None) -> None:
         """Record the body with its default arguments: that is the expression of the straight path."""

@@ -19,6 +19,9 @@ from .tensor import Tensor, wrap
 from .views import freed, stale
 
 
+GRADIENTS = ("g", "gs")  # in a formula always the gradients of the results, also where an operand has that name
+
+
 def names_of(formula: Callable) -> tuple[str, ...]:
     """The parameter names of a formula."""
     return formula.__code__.co_varnames[: formula.__code__.co_argcount]
@@ -74,7 +77,7 @@ def _source(op: Any, graph: bool) -> str:
         edges = ", ".join(f"e{i}" for i in range(len(tensors)))
         lines.append(f"    {edges}{',' if len(tensors) == 1 else ''} = node.inputs")
     for i, name in enumerate(tensors):
-        if _needs(op, (name,)):
+        if name not in GRADIENTS and _needs(op, (name,)):
             lines.append(f"    {name} = saved[{i}]")
             if variadic and i == 0:
                 lines.append(f"    {name} = unpack_list(node, {name})")
@@ -201,7 +204,7 @@ def save_plan(op: Any) -> Callable[[tuple], tuple[tuple[bool, ...], bool]]:
             for keys, formula in op.formulas.items():
                 if op.variadic or any(needed[index[k]] for k in keys):
                     for name in names_of(formula):
-                        if name in index:
+                        if name in index and name not in GRADIENTS:
                             keep[index[name]] = True
                         out = out or name in outs
             found = plans[needed] = tuple(keep), out

@@ -335,7 +335,7 @@ def random_split(
         raise ValueError(message(text, got=f"{list(lengths)}, in sum {sum(lengths)}", expected=n))
     order = randperm(n, generator=generator).tolist()
     ends = itertools.accumulate(lengths)
-    return [Subset(dataset, order[end - length : end]) for end, length in zip(ends, lengths)]  # type: ignore[misc]
+    return [Subset(dataset, order[end - length : end]) for end, length in zip(ends, lengths)]
 
 
 def _lengths_of_fractions(fractions: Sequence[float], n: int) -> list[int]:

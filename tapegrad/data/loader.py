@@ -60,9 +60,9 @@ class DataLoader(Generic[T_co]):
     >>> generator = torch.Generator().manual_seed(0)
     >>> for x, y in torch.utils.data.DataLoader(data, batch_size=2, shuffle=True, generator=generator):
     ...     print(x, y)
+    tensor([3, 1]) tensor([30, 10])
     tensor([0, 4]) tensor([ 0, 40])
-    tensor([2, 3]) tensor([20, 30])
-    tensor([1]) tensor([10])
+    tensor([2]) tensor([20])
     """
 
     dataset: Dataset[T_co]
@@ -164,8 +164,8 @@ class DataLoader(Generic[T_co]):
     def __len__(self) -> int:
         """The number of batches; for an iterable dataset what its `__len__` implies."""
         if not self._streams_in:
-            return len(self._keys)  # type: ignore[arg-type]
-        n = self._said_length = len(self.dataset)  # type: ignore[arg-type]
+            return len(self._keys)
+        n = self._said_length = len(self.dataset)
         if self.batch_size is None:
             return n
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
@@ -203,7 +203,7 @@ class _LoaderIterator:
         return self
 
     def __len__(self) -> int:
-        return len(self._loader._keys)  # type: ignore[arg-type]
+        return len(self._loader._keys)
 
     def __next__(self) -> Any:
         batch = self._next()

@@ -82,7 +82,7 @@ class RandomSampler(Sampler[int]):
 
     >>> import tapegrad as torch
     >>> list(torch.utils.data.RandomSampler(range(5), generator=torch.Generator().manual_seed(0)))
-    [4, 1, 2, 0, 3]
+    [4, 0, 1, 3, 2]
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class SubsetRandomSampler(Sampler[Any]):
 
     >>> import tapegrad as torch
     >>> list(torch.utils.data.SubsetRandomSampler("abcd", generator=torch.Generator().manual_seed(0)))
-    ['c', 'd', 'b', 'a']
+    ['a', 'b', 'd', 'c']
     """
 
     def __init__(self, indices: Sequence[Any], generator: Generator | None = None) -> None:
@@ -222,7 +222,7 @@ class BatchSampler(Sampler[list[int]]):
             yield batch
 
     def __len__(self) -> int:
-        n = len(self.sampler)  # type: ignore[arg-type]
+        n = len(self.sampler)
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
 

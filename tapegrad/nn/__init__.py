@@ -1,10 +1,94 @@
-"""`torch.nn`: modules and what they are made of.
+"""`torch.nn`: modules, and the functions and initial values they are made with.
 
-Read `module` first, then one family of layers, e.g. `linear`.
+To read: `module`, then one family of layers, e.g. `linear`.
 """
+
+from .module import Module as Module
+from .parameter import Buffer as Buffer
+from .parameter import Parameter as Parameter
+from .containers import Sequential as Sequential
+from .containers import ModuleList as ModuleList
+from .containers import ModuleDict as ModuleDict
+from .containers import ParameterList as ParameterList
+from .containers import ParameterDict as ParameterDict
+from .linear import Linear as Linear
+from .linear import Bilinear as Bilinear
+from .shape import Identity as Identity
+from .shape import Flatten as Flatten
+from .shape import Unflatten as Unflatten
+from .shape import PixelShuffle as PixelShuffle
+from .shape import PixelUnshuffle as PixelUnshuffle
+from .shape import ChannelShuffle as ChannelShuffle
+from .activation import ReLU as ReLU
+from .activation import LeakyReLU as LeakyReLU
+from .activation import PReLU as PReLU
+from .activation import RReLU as RReLU
+from .activation import ReLU6 as ReLU6
+from .activation import Threshold as Threshold
+from .activation import Hardtanh as Hardtanh
+from .activation import Hardsigmoid as Hardsigmoid
+from .activation import Hardswish as Hardswish
+from .activation import Hardshrink as Hardshrink
+from .activation import Softshrink as Softshrink
+from .activation import Sigmoid as Sigmoid
+from .activation import Tanh as Tanh
+from .activation import SiLU as SiLU
+from .activation import Mish as Mish
+from .activation import GELU as GELU
+from .activation import ELU as ELU
+from .activation import CELU as CELU
+from .activation import SELU as SELU
+from .activation import Softplus as Softplus
+from .activation import Softsign as Softsign
+from .activation import Tanhshrink as Tanhshrink
+from .activation import LogSigmoid as LogSigmoid
+from .activation import GLU as GLU
+from .activation import Softmax as Softmax
+from .activation import LogSoftmax as LogSoftmax
+from .activation import Softmin as Softmin
+from .activation import Softmax2d as Softmax2d
+from .dropout import Dropout as Dropout
+from .dropout import Dropout1d as Dropout1d
+from .dropout import Dropout2d as Dropout2d
+from .dropout import Dropout3d as Dropout3d
+from .dropout import AlphaDropout as AlphaDropout
+from .dropout import FeatureAlphaDropout as FeatureAlphaDropout
+from .embedding import Embedding as Embedding
+from .normalization import LayerNorm as LayerNorm
+from .normalization import RMSNorm as RMSNorm
+from .normalization import GroupNorm as GroupNorm
+from .normalization import LocalResponseNorm as LocalResponseNorm
+from .normalization import BatchNorm1d as BatchNorm1d
+from .normalization import BatchNorm2d as BatchNorm2d
+from .normalization import BatchNorm3d as BatchNorm3d
+from .normalization import InstanceNorm1d as InstanceNorm1d
+from .normalization import InstanceNorm2d as InstanceNorm2d
+from .normalization import InstanceNorm3d as InstanceNorm3d
+from .loss import MSELoss as MSELoss
+from .loss import L1Loss as L1Loss
+from .loss import SmoothL1Loss as SmoothL1Loss
+from .loss import HuberLoss as HuberLoss
+from .loss import NLLLoss as NLLLoss
+from .loss import CrossEntropyLoss as CrossEntropyLoss
+from .loss import BCELoss as BCELoss
+from .loss import BCEWithLogitsLoss as BCEWithLogitsLoss
+from .loss import KLDivLoss as KLDivLoss
+from .loss import PoissonNLLLoss as PoissonNLLLoss
+from .loss import GaussianNLLLoss as GaussianNLLLoss
+from .loss import HingeEmbeddingLoss as HingeEmbeddingLoss
+from .loss import SoftMarginLoss as SoftMarginLoss
+from .loss import MarginRankingLoss as MarginRankingLoss
+from .loss import CosineEmbeddingLoss as CosineEmbeddingLoss
+from .loss import TripletMarginLoss as TripletMarginLoss
+from .loss import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
+from .loss import MultiMarginLoss as MultiMarginLoss
+from .loss import MultiLabelMarginLoss as MultiLabelMarginLoss
+from .loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
+from .distance import PairwiseDistance as PairwiseDistance
+from .distance import CosineSimilarity as CosineSimilarity
 
 from . import functional as functional
 from . import init as init
+from . import modules as modules
+from . import parameter as parameter
 from . import utils as utils
-from . import modules as modules  # isort: skip
-from .activation import CELU as CELU

@@ -12,6 +12,7 @@ from .. import errors
 from ..core.tensor import Tensor
 from ..ops.loss import check_reduction
 from . import functional as F
+from .distance import PairwiseDistance
 from .module import Module
 
 
@@ -350,7 +351,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         _check_margin(self, margin)
-        self.distance_function = F.pairwise_distance if distance_function is None else distance_function
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
         self.margin = margin
         self.swap = swap
 

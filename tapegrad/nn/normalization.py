@@ -161,7 +161,10 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):
@@ -191,7 +194,7 @@ class LocalResponseNorm(Module):
 # ---- with running statistics ------------------------------------------------------------------------------------------------
 
 
-class _RunningNorm(Module):
+class _NormBase(Module):
     """What batch and instance norms share: parameters, running mean and variance, the count of batches."""
 
     _version = 2  # since then the state holds num_batches_tracked
@@ -239,7 +242,7 @@ class _RunningNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *rest: Any) -> None:
@@ -250,7 +253,7 @@ class _RunningNorm(Module):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
 
-class _BatchNorm(_RunningNorm):
+class _BatchNorm(_NormBase):
     """Normalises channels of (N, C, *) over the batch (Ioffe & Szegedy 2015)."""
 
     def __init__(
@@ -320,7 +323,7 @@ class BatchNorm3d(_BatchNorm):
         _require_dims(self, input, (5,))
 
 
-class _InstanceNorm(_RunningNorm):
+class _InstanceNorm(_NormBase):
     """Normalises every channel of every sample of (N, C, *) or (C, *) (Ulyanov et al. 2016)."""
 
     without_batch = 0  # dimensions of an input without N

@@ -322,7 +322,7 @@ def _(g, x):
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     r"""Gaussian error linear unit: `x * P(N(0, 1) <= x)`.
 
     Args:

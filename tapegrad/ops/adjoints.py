@@ -6,9 +6,13 @@ way. Since each knows its own derivative, a derivative written with them has der
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from .. import shapes
 from ..backends.cpu import reduce as kernels
 from ..backends.cpu import sort as scans
+from ..core.dispatch import NUMPY_NAMES
 from ..core.op import Array, op
 
 
@@ -23,6 +27,19 @@ def over(where: str, dim, x: Array) -> tuple[int, ...] | None:
 def one(where: str, dim: int, x: Array) -> int:
     """The axis that `dim` names (0 for a tensor without dimensions)."""
     return shapes.axis(where, dim, x.ndim)
+
+
+def numpy_names(function: Callable) -> Callable:
+    """Let a composed function take NumPy's keywords `axis` and `keepdims` too, as declared operations do."""
+
+    @functools.wraps(function)
+    def renamed(*args, **kwargs):
+        for theirs, ours in NUMPY_NAMES.items():
+            if theirs in kwargs:
+                kwargs[ours] = kwargs.pop(theirs)
+        return function(*args, **kwargs)
+
+    return renamed
 
 
 def reduced_shape(x, dim=None, keepdim=False, **_):
@@ -79,7 +96,9 @@ def _(g, index, dim, keepdim):
 @op(node="ConstantPadNdBackward0")
 def shift(x: Array, dim, by, fill=0):
     """Move `by` places along `dim`; what comes in is `fill`."""
-    return scans.shift(x, one("shift", dim, x), by, fill) if x.ndim else kernels.spread(x.dtype.type(fill), (), None, True)
+    return (
+        scans.shift(x, one("shift", dim, x), by, fill) if x.ndim else kernels.spread(x.dtype.type(fill), (), None, True)
+    )
 
 
 @shift.shape

@@ -85,7 +85,7 @@ def _overflow(where: str, value: Any, d: dtypes.dtype) -> RuntimeError:
     return RuntimeError(message(f"{where}: {d} cannot hold the number", got=value, fix="choose a larger dtype"))
 
 
-# ---- conversion -----------------------------------------------------------------------------------------------------
+# ---- conversion ----------------------------------------------------------------------------------------------------
 
 
 @op(name="_to_copy", node="ToCopyBackward0")
@@ -125,8 +125,8 @@ def _read_to(args: tuple) -> tuple[Any, Any, tuple]:
         if rest and (rest[0] is None or isinstance(rest[0], dtypes.dtype) or rest[0] in _PYTHON):
             return first, rest[0], rest[1:]
         return first, None, rest
-    text = message("to: the target must be a dtype, a device or a tensor", got=repr(first), expected="e.g. x.to(torch.float64)")
-    raise TypeError(text)
+    what = "to: the target must be a dtype, a device or a tensor"
+    raise TypeError(message(what, got=repr(first), expected="e.g. x.to(torch.float64)"))
 
 
 def _to(
@@ -158,7 +158,8 @@ def _to(
     where, kind, rest = _read_to(args)
     device, dtype = (where if device is None else device), (kind if dtype is None else dtype)
     if len(rest) > 2:
-        raise TypeError(message("to: too many arguments", got=f"{len(args)}", expected="to(device, dtype, non_blocking, copy)"))
+        expected = "to(device, dtype, non_blocking, copy)"
+        raise TypeError(message("to: too many arguments", got=len(args), expected=expected))
     copy = rest[1] if len(rest) == 2 else copy
     devices.check_device("to", device)
     if other is not None:
@@ -221,7 +222,8 @@ def _caster(name: str, d: dtypes.dtype) -> Any:
     target = d.numpy
 
     def cast(self: Tensor, memory_format: Any = None) -> Tensor:
-        return self if self.array.dtype is target and memory_format is None else _to(self, d, memory_format=memory_format)
+        same = self.array.dtype is target and memory_format is None
+        return self if same else _to(self, d, memory_format=memory_format)
 
     cast.__name__ = cast.__qualname__ = name
     cast.__doc__ = f"The tensor with elements of type `{d}`; itself, if it has them already."
@@ -245,7 +247,7 @@ Tensor.cuda = _cuda
 Tensor.pin_memory = _pin_memory
 Tensor.is_pinned = _is_pinned
 
-# ---- writing into a tensor --------------------------------------------------------------------------------------------
+# ---- writing into a tensor -----------------------------------------------------------------------------------------
 
 
 def _filled(x: Array, value):
@@ -369,7 +371,8 @@ def _copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """
     if not isinstance(src, Tensor):
         if not isinstance(src, int | float | complex):
-            raise TypeError(message("copy_: the source must be a tensor", got=type(src).__name__, fix="torch.as_tensor(...)"))
+            what = "copy_: the source must be a tensor"
+            raise TypeError(message(what, got=type(src).__name__, fix="torch.as_tensor(...)"))
         src = wrap(np.asarray(src))
     x, y = self.array, src.array
     if mode() is NO_GRAD and x.shape == y.shape:

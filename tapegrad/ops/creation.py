@@ -25,10 +25,12 @@ __all__ = ["tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "from_d
 
 _NUMBERS = frozenset((int, float, bool, complex))
 
-# ---- from data --------------------------------------------------------------------------------------------------------
+# ---- from data -----------------------------------------------------------------------------------------------------
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
     """A new tensor that holds a copy of `data`.
 
     Args:
@@ -54,7 +56,10 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return finish("tensor", read("tensor", data, dtype), device, requires_grad)
 
 
-def finish(where: str, array: np.ndarray, device: Any = None, requires_grad: bool = False, out: Tensor | None = None, layout: Any = None) -> Tensor:
+def finish(
+    where: str, array: np.ndarray, device: Any = None, requires_grad: bool = False, out: Tensor | None = None,
+    layout: Any = None,
+) -> Tensor:  # fmt: skip
     """The tensor that a function which makes tensors returns."""
     if device is not None:
         check_device(where, device)
@@ -110,8 +115,8 @@ def _natural(where: str, data: Any, target: dtypes.dtype | None) -> np.ndarray:
         raise TypeError(message(f"{where}: text is not data", got=repr(data)[:60], expected="numbers"))
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not hasattr(data, "keys"):
         return _natural(where, list(data), target)
-    text = message(f"{where}: no dtype for this kind of data", got=type(data).__name__, expected="numbers, sequences of numbers, or an array")
-    raise RuntimeError(text)
+    expected = "numbers, sequences of numbers, or an array"
+    raise RuntimeError(message(f"{where}: no dtype for this kind of data", got=type(data).__name__, expected=expected))
 
 
 def _leaf_kinds(data: Sequence, found: set[type]) -> None:
@@ -141,7 +146,8 @@ def _from_numbers(where: str, data: Any, kinds: set[type], target: dtypes.dtype 
     try:
         return np.array(data, own)
     except OverflowError:
-        raise ValueError(message(f"{where}: an integer does not fit in {dtypes.of(own)}", fix="give a floating-point dtype")) from None
+        what = f"{where}: an integer does not fit in {dtypes.of(own)}"
+        raise ValueError(message(what, fix="give a floating-point dtype")) from None
     except (ValueError, TypeError):
         raise _ragged(where, data) from None
 
@@ -152,11 +158,12 @@ def _ragged(where: str, data: Any) -> Exception:
     while level:
         rows = [isinstance(row, list | tuple) for row in level]
         if not all(rows):
-            return TypeError(message(f"{where}: numbers and sequences are mixed at dimension {depth}", expected="equal nesting"))
+            what = f"{where}: numbers and sequences are mixed at dimension {depth}"
+            return TypeError(message(what, expected="equal nesting"))
         lengths = sorted({len(row) for row in level})
         if len(lengths) > 1:
-            text = message(f"{where}: sequences of unequal length at dimension {depth}", got=f"lengths {lengths}", expected="a rectangular table")
-            return ValueError(text)
+            what = f"{where}: sequences of unequal length at dimension {depth}"
+            return ValueError(message(what, got=f"lengths {lengths}", expected="a rectangular table"))
         level, depth = [item for row in level for item in row], depth + 1
         if not any(isinstance(item, list | tuple) for item in level):
             break
@@ -168,7 +175,8 @@ def _from_parts(where: str, data: Sequence) -> np.ndarray:
     parts = [_part(where, item) for item in data]
     lengths = {p.shape for p in parts}
     if len(lengths) > 1:
-        raise ValueError(message(f"{where}: the parts have unequal shapes", got=", ".join(map(str, sorted(lengths))), expected="equal shapes"))
+        got = ", ".join(map(str, sorted(lengths)))
+        raise ValueError(message(f"{where}: the parts have unequal shapes", got=got, expected="equal shapes"))
     common = dtypes.of(parts[0].dtype)
     for p in parts:
         common = dtypes.promote(common, dtypes.of(p.dtype))
@@ -179,17 +187,18 @@ def _part(where: str, item: Any) -> np.ndarray:
     if isinstance(item, Tensor):
         if item.array.size != 1:
             kind = TypeError if item.array.dtype.kind in "iub" else ValueError
-            raise kind(message(f"{where}: tensors in a list must have one element", got=f"shape {tuple(item.shape)}", fix="use torch.stack"))
+            what = f"{where}: tensors in a list must have one element"
+            raise kind(message(what, got=f"shape {tuple(item.shape)}", fix="use torch.stack"))
         if item.requires_grad:
-            text = message(f"{where}: a tensor that requires grad becomes a plain number", fix="use torch.stack, or .detach() it")
-            warnings.warn(text, UserWarning, stacklevel=2)
+            what = f"{where}: a tensor that requires grad becomes a plain number"
+            warnings.warn(message(what, fix="use torch.stack, or .detach() it"), UserWarning, stacklevel=2)
         return item.array.reshape(())
     if isinstance(item, str | bytes):
         raise ValueError(message(f"{where}: text is not data", got=repr(item)[:60], expected="numbers"))
     return _natural(where, item, None)
 
 
-# ---- from memory ------------------------------------------------------------------------------------------------------
+# ---- from memory ---------------------------------------------------------------------------------------------------
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
@@ -211,8 +220,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         raise TypeError(message("from_numpy: not a NumPy array", got=type(ndarray).__name__, fix="torch.tensor(...)"))
     array = memory.shareable(ndarray)
     if not array.flags.writeable:
-        text = message("from_numpy: the array is read-only, so the tensor cannot be changed in place", fix="array.copy()")
-        warnings.warn(text, UserWarning, stacklevel=2)
+        what = "from_numpy: the array is read-only, so the tensor cannot be changed in place"
+        warnings.warn(message(what, fix="array.copy()"), UserWarning, stacklevel=2)
     return wrap(array)
 
 
@@ -266,7 +275,8 @@ def asarray(
         source, copy = wrap(read("asarray", obj, target)), False
     changes = target is not None and source.array.dtype != target.numpy
     if changes and copy is False:
-        raise ValueError(message("asarray: another dtype needs a copy", got=f"{source.dtype} to {target}", fix="copy=None"))
+        got = f"{source.dtype} to {target}"
+        raise ValueError(message("asarray: another dtype needs a copy", got=got, fix="copy=None"))
     t = source.to(dtype=target, copy=bool(copy)) if changes or copy else source
     if requires_grad is None or requires_grad == t.requires_grad:
         return t
@@ -301,8 +311,8 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
         raise ValueError(message("frombuffer: the elements do not fit the buffer", got=got))
     array = np.frombuffer(buffer, d.numpy, count, offset)
     if not array.flags.writeable:
-        text = message("frombuffer: the buffer is read-only, so the tensor cannot be changed in place", fix="bytearray(buffer)")
-        warnings.warn(text, UserWarning, stacklevel=2)
+        what = "frombuffer: the buffer is read-only, so the tensor cannot be changed in place"
+        warnings.warn(message(what, fix="bytearray(buffer)"), UserWarning, stacklevel=2)
     return finish("frombuffer", array, None, requires_grad)
 
 
@@ -337,7 +347,10 @@ Tensor.__dlpack__ = _dlpack
 Tensor.__dlpack_device__ = _dlpack_device
 
 
-def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A 0-d tensor of the default dtype (or `dtype`).
 
     >>> import tapegrad as torch
@@ -348,7 +361,10 @@ def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any 
     return finish("scalar_tensor", number("scalar_tensor", s, d), device, requires_grad, None, layout)
 
 
-def _new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
+def _new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    layout: Any = None, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A new tensor of `data`, of this tensor's dtype unless another is given.
 
     >>> import tapegrad as torch

@@ -15,7 +15,7 @@ from ..backends.cpu import reduce as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
-from .adjoints import one, over, place, reduced_shape, spread
+from .adjoints import numpy_names, one, over, place, reduced_shape, spread
 from .elementwise import maximum, minimum
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
@@ -24,7 +24,9 @@ __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 def refuse_nothing(where: str, x: Array, axis, kind=RuntimeError) -> None:
     """Refuse the extreme of no elements."""
     if x.size == 0 and (axis is None or 0 in [x.shape[a] for a in axis]):
-        text = message(f"{where}: there is no extreme of nothing", got=f"shape {x.shape}", expected="a reduced size of 1 or more")
+        text = message(
+            f"{where}: there is no extreme of nothing", got=f"shape {x.shape}", expected="a reduced size of 1 or more"
+        )
         raise (kind if axis is None else IndexError)(text)
 
 
@@ -116,6 +118,7 @@ def placed(g, indices, x_shape, dim, keepdim):
 _max_along.grad(placed), _min_along.grad(placed)
 
 
+@numpy_names
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
     """The maximum of a tensor, along a dimension, or of two tensors elementwise; NaN wins.
 
@@ -134,6 +137,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     return _choose("max", (_max, _max_along, maximum), input, dim, keepdim, other, out)
 
 
+@numpy_names
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
     """The minimum of a tensor, along a dimension, or of two tensors elementwise; NaN wins.
 
@@ -158,6 +162,8 @@ def _choose(where: str, ops: tuple, x: Any, dim: Any, keepdim: bool, other: Any,
     if other is None and isinstance(dim, Tensor | np.ndarray):
         other = dim
     if other is not None:
+        if not isinstance(x, Tensor | np.ndarray):
+            raise TypeError(message(f"{where}: the first operand must be a tensor", got=repr(x)[:60]))
         return ops[2](x, other, **named)
     if dim is None:
         return ops[0](x, **named)

@@ -5,6 +5,7 @@ Functions that make a tensor like another accept plain arrays too and then retur
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def type_of(where: str, dtype: Any, out: Tensor | None) -> np.dtype:
     return found.numpy
 
 
-# ---- of a given shape ---------------------------------------------------------------------------------------------------
+# ---- of a given shape ----------------------------------------------------------------------------------------------
 
 
 def zeros(
@@ -135,7 +136,7 @@ def full(
 def _plain_number(where: str, value: Any) -> Any:
     if isinstance(value, Tensor) and value.array.ndim == 0 and not value.requires_grad:
         return value.item()
-    if not isinstance(value, int | float | np.number | np.bool_ | type(1j)):
+    if not isinstance(value, int | float | np.number | np.bool_ | builtins.complex):
         raise TypeError(message(f"{where}: the value must be a number", got=type(value).__name__))
     return value
 
@@ -167,16 +168,16 @@ def empty_permuted(
     """
     shape, order = size_of("empty_permuted", (), size), shapes.as_shape("empty_permuted", (physical_layout,))
     if sorted(order) != list(range(len(shape))):
-        text = message("empty_permuted: the layout names every dimension once", got=f"{order} for {len(shape)} dimensions")
-        raise RuntimeError(text)
+        what = "empty_permuted: the layout names every dimension once"
+        raise RuntimeError(message(what, got=f"{order} for {len(shape)} dimensions"))
     array = np.empty([shape[d] for d in order], type_of("empty_permuted", dtype, None))
     array = array.transpose(np.argsort(order)) if order else array
     return finish("empty_permuted", array, device, requires_grad, None, layout)
 
 
 def eye(
-    n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False,
+    n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The (n, m) matrix with ones on the diagonal and zeros elsewhere; square if `m` is not given.
 
@@ -189,7 +190,7 @@ def eye(
     return finish("eye", np.eye(*shape, dtype=type_of("eye", dtype, out)), device, requires_grad, out, layout)
 
 
-# ---- like another tensor --------------------------------------------------------------------------------------------------
+# ---- like another tensor -------------------------------------------------------------------------------------------
 
 
 def _like(
@@ -261,7 +262,7 @@ def full_like(
     return _like("full_like", input, value, dtype, layout, device, requires_grad, memory_format)
 
 
-# ---- methods: of the dtype of a tensor --------------------------------------------------------------------------------------
+# ---- methods: of the dtype of a tensor -----------------------------------------------------------------------------
 
 
 def _new_method(name: str, make: Any, what: str) -> None:
@@ -308,7 +309,8 @@ def legacy(where: str, d: np.dtype, data: tuple, device: Any = None) -> Tensor:
     only = data[0] if len(data) == 1 else None
     if isinstance(only, Tensor):
         if only.array.dtype != d:
-            raise TypeError(message(f"{where}: a tensor of another dtype", got=only.dtype, expected=dtypes.of(d), fix="x.to(dtype)"))
+            what = f"{where}: a tensor of another dtype"
+            raise TypeError(message(what, got=only.dtype, expected=dtypes.of(d), fix="x.to(dtype)"))
         return finish(where, only.array, device)
     if len(data) == 1 and (isinstance(only, np.ndarray) or not isinstance(only, int | np.integer | shapes.Size)):
         return finish(where, read(where, only, dtypes.of(d)), device)
@@ -319,7 +321,7 @@ Tensor.new_full = _new_full
 Tensor.new_empty_strided = _new_empty_strided
 Tensor.new = _new
 
-# ---- complex numbers from two parts -------------------------------------------------------------------------------------------
+# ---- complex numbers from two parts --------------------------------------------------------------------------------
 
 
 def _check_parts(where: str, x: np.ndarray, y: np.ndarray) -> None:

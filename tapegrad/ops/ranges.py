@@ -29,7 +29,7 @@ def _scalar(where: str, value: Any) -> Any:
     """An end of a range as a Python number."""
     if isinstance(value, Tensor):
         if value.array.ndim:
-            raise RuntimeError(message(f"{where}: the ends are numbers or 0-d tensors", got=f"shape {tuple(value.shape)}"))
+            raise RuntimeError(message(f"{where}: the ends are numbers or 0-d tensors", got=tuple(value.shape)))
         return value.item()
     if isinstance(value, np.generic):
         return value.item()
@@ -44,8 +44,8 @@ def _check_type(where: str, d: dtypes.dtype, refused: str) -> None:
 
 
 def arange(
-    start: Any = 0, end: Any = MISSING, step: Any = 1, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    start: Any = 0, end: Any = MISSING, step: Any = 1, *, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The numbers `start + i * step` below `end`, for i = 0, 1, ...; `arange(n)` counts from 0 to n - 1.
 
@@ -99,19 +99,20 @@ def _steps(where: str, start: Any, end: Any, step: Any, d: dtypes.dtype) -> np.n
             if by == 0:
                 raise ValueError(message(f"{where}: the step is zero", got=f"a step below 1 for {d}"))
             start, end, step = first, int(end), by
-        count = -((start - end) // step) if isinstance(start, int) and isinstance(end, int) and isinstance(step, int) else None
-        count = math.ceil((float(end) - start) / step) if count is None else count
+        whole = all(isinstance(v, int) for v in (start, end, step))
+        count = -((start - end) // step) if whole else math.ceil((float(end) - start) / step)
         return (first + by * np.arange(count)).astype(d.numpy)
     count = math.ceil((float(end) - start) / step)
     return kernels.steps(start, step, count, d.numpy)
 
 
 def range(
-    start: Any = 0, end: Any = MISSING, step: Any = 1, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    start: Any = 0, end: Any = MISSING, step: Any = 1, *, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The numbers `start + i * step` up to `end`, which is included; deprecated in favour of `arange`."""
-    warnings.warn(message("range includes its end and is deprecated", fix="use torch.arange"), UserWarning, stacklevel=2)
+    text = message("range includes its end and is deprecated", fix="use torch.arange")
+    warnings.warn(text, UserWarning, stacklevel=2)
     if end is MISSING:
         start, end = 0, start
     start, end, step = (_scalar("range", v) for v in (start, end, step))
@@ -149,7 +150,9 @@ def linspace(
     return finish("linspace", array, device, requires_grad, out, layout)
 
 
-def _ends(where: str, start: Any, end: Any, steps: Any, out: Tensor | None, dtype: Any) -> tuple[Any, Any, int, dtypes.dtype]:
+def _ends(
+    where: str, start: Any, end: Any, steps: Any, out: Tensor | None, dtype: Any
+) -> tuple[Any, Any, int, dtypes.dtype]:
     """The arguments of `linspace` and `logspace`, checked: the ends in the type of the result."""
     start, end = _scalar(where, start), _scalar(where, end)
     if isinstance(steps, bool) or not hasattr(steps, "__index__"):
@@ -177,5 +180,5 @@ def logspace(
     tensor([  1.,  10., 100.])
     """
     first, last, n, d = _ends("logspace", start, end, steps, out, dtype)
-    array = kernels.powers(base, first, last, n, d.numpy)
+    array = kernels.powers(base, first, last if n > 1 else first, n, d.numpy)
     return finish("logspace", array, device, requires_grad, out, layout)

@@ -17,15 +17,37 @@ from ..backends.cpu import reduce as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
-from .adjoints import one, over, reduced_shape, shift, spread
+from .adjoints import numpy_names, one, over, reduced_shape, shift, spread
 from .compare import isnan, where
 from .elementwise import true_divide
 from .extremes import amax, amin, aminmax, argmax, argmin, max, min, refuse_nothing, ties
 from .functions import abs, exp, sign
 from .scan import cumprod, cumprod_from_end
 
-__all__ = "sum mean prod any all amax amin aminmax max min argmax argmin var std var_mean std_mean".split()
-__all__ += "logsumexp nansum nanmean count_nonzero norm vector_norm".split()
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "aminmax",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "nanmean",
+    "nansum",
+    "norm",
+    "prod",
+    "std",
+    "std_mean",
+    "sum",
+    "var",
+    "var_mean",
+    "vector_norm",
+]
 
 
 def _name(base: str, position: int = 0):
@@ -40,7 +62,11 @@ def _name(base: str, position: int = 0):
 
 def _floating(where: str, x: Array, what: str = "floating-point or complex") -> None:
     if x.dtype.kind in "biu":
-        text = message(f"{where}: needs a {what} tensor", got=str(dtypes.of(x.dtype)), fix="convert it with .float(), or give dtype=")
+        text = message(
+            f"{where}: needs a {what} tensor",
+            got=str(dtypes.of(x.dtype)),
+            fix="convert it with .float(), or give dtype=",
+        )
         raise RuntimeError(text)
 
 
@@ -134,7 +160,10 @@ def _others(x, dim):
     return shift(cumprod(x, dim), dim, 1, 1) * shift(cumprod_from_end(x, dim), dim, -1, 1)
 
 
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
+@numpy_names
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None, out: Tensor | None = None
+) -> Tensor:
     """The product of the elements, of the whole tensor or along one dimension.
 
     Args:
@@ -149,7 +178,11 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     """
     if dim is None:
         return _prod(input, dtype)
-    return _prod_along(input, dim, keepdim, dtype=dtype) if out is None else _prod_along(input, dim, keepdim, dtype=dtype, out=out)
+    return (
+        _prod_along(input, dim, keepdim, dtype=dtype)
+        if out is None
+        else _prod_along(input, dim, keepdim, dtype=dtype, out=out)
+    )
 
 
 # ---- logic --------------------------------------------------------------------------------------------------------------
@@ -253,7 +286,9 @@ def _(gs, x, out, dim, correction, keepdim):
     return own + spread(gs[1] / _count(x.shape, dim), x.shape, dim, keepdim)
 
 
-def _moment(where: str, function: Any, x: Tensor, dim: Any, unbiased: Any, keepdim: bool, correction: Any, out: Any) -> Any:
+def _moment(
+    where: str, function: Any, x: Tensor, dim: Any, unbiased: Any, keepdim: bool, correction: Any, out: Any
+) -> Any:
     """Read the overloads: `(x, unbiased)`, `(x, dim, unbiased, keepdim)` and `(x, dim, correction=, keepdim=)`."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -265,6 +300,7 @@ def _moment(where: str, function: Any, x: Tensor, dim: Any, unbiased: Any, keepd
     return found
 
 
+@numpy_names
 def var(
     input: Tensor,
     dim: Any = None,
@@ -293,6 +329,7 @@ def var(
     return _moment("var", _var, input, dim, unbiased, keepdim, correction, out)
 
 
+@numpy_names
 def std(
     input: Tensor,
     dim: Any = None,
@@ -311,8 +348,14 @@ def std(
     return _moment("std", _std, input, dim, unbiased, keepdim, correction, out)
 
 
+@numpy_names
 def var_mean(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The variance and the mean in one call; the arguments are those of `var`.
 
@@ -323,8 +366,14 @@ def var_mean(
     return _moment("var_mean", _var_mean, input, dim, unbiased, keepdim, correction, None)
 
 
+@numpy_names
 def std_mean(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean in one call; the arguments are those of `var`.
 
@@ -388,8 +437,8 @@ def vector_norm(x: Array, ord=2, dim=None, keepdim=False, *, dtype=None):
     return kernels.vector_norm(x, float(ord), axis, keepdim, _real(x))
 
 
-@vector_norm.grad
-def _(g, x, out, ord, dim, keepdim):
+def norm_grad(g, x, out, ord, dim, keepdim):
+    """The derivative of a vector norm; 0 where the norm is 0."""
     if ord == 0:
         return x * 0
     g, out = spread(g, x.shape, dim, keepdim), spread(out, x.shape, dim, keepdim)
@@ -406,7 +455,12 @@ def _(g, x, out, ord, dim, keepdim):
     return where(out == 0, 0.0, x * abs(x) ** (ord - 2) * g / out ** (ord - 1))
 
 
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None) -> Tensor:
+vector_norm.grad(norm_grad)
+
+
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Tensor:
     """The norm of a vector: of the whole tensor, or of each along `dim`; composed of `vector_norm`.
 
     Args:
@@ -451,6 +505,7 @@ def _(g, x, dim, keepdim):
     return where(isnan(x), 0.0, spread(g, x.shape, dim, keepdim))
 
 
+@numpy_names
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Tensor:
     """The mean of the elements that are not NaN: `nansum(x) / count`; composed.
 
@@ -459,7 +514,11 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
     tensor(1.5000)
     """
     _floating("nanmean", input.array)
-    return true_divide(nansum(input, dim, keepdim, dtype=dtype), sum(~isnan(input), dim, keepdim), **({} if out is None else {"out": out}))
+    return true_divide(
+        nansum(input, dim, keepdim, dtype=dtype),
+        sum(~isnan(input), dim, keepdim),
+        **({} if out is None else {"out": out}),
+    )
 
 
 for _f in (sum, mean, any, all, nansum, logsumexp, _var, _std):

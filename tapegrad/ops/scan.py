@@ -11,7 +11,13 @@ from ..errors import message
 from .adjoints import one, place, recurrence, shift
 from .functions import exp
 
-__all__ = ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"]
+__all__ = [
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "logcumsumexp",
+]
 
 
 def _numpy(dtype):

@@ -6,6 +6,7 @@ The values of a sort are elements of the input, so every derivative here puts th
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,28 @@ from ..core.dispatch import write_out
 from ..core.op import Array, op
 from ..core.tensor import Tensor, wrap
 from ..errors import message
-from .adjoints import one, pick, place, reduced_shape, spread
+from .adjoints import numpy_names, one, pick, place, reduced_shape, spread
 from .extremes import placed, ties
 from .movement import movedim
 from .reduce import sum
 
-__all__ = "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile".split()
-__all__ += "unique unique_consecutive searchsorted bucketize isin".split()
+__all__ = [
+    "argsort",
+    "bucketize",
+    "isin",
+    "kthvalue",
+    "median",
+    "mode",
+    "msort",
+    "nanmedian",
+    "nanquantile",
+    "quantile",
+    "searchsorted",
+    "sort",
+    "topk",
+    "unique",
+    "unique_consecutive",
+]
 
 
 def _real(where: str, x: Array) -> None:
@@ -119,7 +135,9 @@ def _one_of(where: str, x: Array, dim: int) -> int:
     _real(where, x)
     axis = one(where, dim, x)
     if x.ndim and x.shape[axis] == 0:
-        text = message(f"{where}: the dimension is empty", got=f"shape {x.shape}, dim={dim}", expected="a size of 1 or more")
+        text = message(
+            f"{where}: the dimension is empty", got=f"shape {x.shape}, dim={dim}", expected="a size of 1 or more"
+        )
         raise IndexError(text)
     return axis
 
@@ -186,6 +204,7 @@ def _shared(g, x, out):
 _median.grad(_shared), _nanmedian.grad(_shared)
 
 
+@numpy_names
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The median: the lower of the middle two, if there are two; NaN if there is one.
 
@@ -205,6 +224,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     return _median(input, **named) if dim is None else _median_along(input, dim, keepdim, **named)
 
 
+@numpy_names
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The median of the elements that are not NaN; the arguments are those of `median`.
 
@@ -219,7 +239,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, o
 # ---- quantiles --------------------------------------------------------------------------------------------------------------
 
 
-@op(node="SqueezeBackward4", returns=("out", "below", "above", "weight"), hidden=3)
+@op(node="SqueezeBackward4", returns=("out", "below", "above", "scale", "offset"), hidden=4)
 def _quantile(x: Array, q: Array, interpolation, skip_nan):
     return kernels.quantile(x, q, interpolation, skip_nan)
 
@@ -230,16 +250,15 @@ def _(x, q, interpolation, skip_nan):
 
 
 @_quantile.grad
-def _(g, below, above, weight, x_shape):
+def _(g, q, below, above, scale, offset, x_shape, interpolation):
+    weight = q * scale - offset if interpolation == "linear" else 0.5 if interpolation == "midpoint" else 0.0
     return place(g * (1 - weight), below, x_shape, -1, True, True) + place(g * weight, above, x_shape, -1, True, True)
 
 
 @_quantile.grad("q")
-def _(g, x, below, above, interpolation):
-    if interpolation != "linear":
-        return sum(g * 0, tuple(range(x.ndim - 1)))
-    slope = pick(x, above, -1, True) - pick(x, below, -1, True)
-    return sum(g * slope, tuple(range(x.ndim - 1))) * (x.shape[-1] - 1) if x.ndim > 1 else g * slope * (x.shape[-1] - 1)
+def _(g, x, q_shape, below, above, scale, interpolation):
+    slope = (pick(x, above, -1, True) - pick(x, below, -1, True)) * scale if interpolation == "linear" else 0
+    return sum((g * slope).reshape(math.prod(x.shape[:-1]), *q_shape), 0)
 
 
 def _check_quantile(where: str, x: Tensor, q: Tensor, interpolation: str) -> None:
@@ -274,8 +293,15 @@ def _quantiles(where: str, x: Tensor, q: Any, dim: Any, keepdim: bool, interpola
     return found if out is None else write_out(_quantile.op, [x, q], found.array, out)
 
 
+@numpy_names
 def quantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
 ) -> Tensor:
     """The value below which a share `q` of the elements lies; NaN where there is one.
 
@@ -296,8 +322,15 @@ def quantile(
     return _quantiles("quantile", input, q, dim, keepdim, interpolation, out)
 
 
+@numpy_names
 def nanquantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
 ) -> Tensor:
     """`quantile` of the elements that are not NaN; the arguments are those of `quantile`.
 
@@ -311,7 +344,8 @@ def nanquantile(
 # ---- sets and search ------------------------------------------------------------------------------------------------------------
 
 
-def _unique_of(x: np.ndarray, dim: int | None, consecutive: bool) -> tuple:
+@op(name="_unique", nondiff=True, nout=3)
+def _unique(x: Array, dim, consecutive):
     """Values, inverse and counts; along `dim` slices are compared."""
     if dim is None:
         if not consecutive:
@@ -319,7 +353,7 @@ def _unique_of(x: np.ndarray, dim: int | None, consecutive: bool) -> tuple:
         values, group, counts = kernels.runs(x.reshape(-1))
         return values, group.reshape(x.shape), counts
     axis = one("unique", dim, x)
-    if x.size == 0 and x.ndim and x.shape[axis] and 0 in x.shape:
+    if x.size == 0 and x.ndim and x.shape[axis]:
         text = message("unique: the slices are empty", got=f"shape {x.shape}, dim={dim}", expected="no other size of 0")
         raise RuntimeError(text)
     rows = np.moveaxis(x, axis, 0) if x.ndim else x.reshape(1)
@@ -328,13 +362,17 @@ def _unique_of(x: np.ndarray, dim: int | None, consecutive: bool) -> tuple:
 
 
 def _wanted(found: tuple, return_inverse: bool, return_counts: bool) -> Any:
-    values, inverse, counts = map(wrap, found)
+    values, inverse, counts = found
     results = (values, *((inverse,) if return_inverse else ()), *((counts,) if return_counts else ()))
     return results if len(results) > 1 else values
 
 
 def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
     """The distinct elements in rising order, or the distinct slices along `dim` in lexicographic order.
 
@@ -349,21 +387,45 @@ def unique(
     >>> torch.unique(torch.tensor([3, 1, 3]), return_counts=True)
     (tensor([1, 3]), tensor([1, 2]))
     """
-    return _wanted(_unique_of(input.array, dim, False), return_inverse, return_counts)
+    return _wanted(_unique(input, dim, False), return_inverse, return_counts)
 
 
-def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
     """The elements (or slices along `dim`) without those equal to the one before.
 
     >>> import tapegrad as torch
     >>> torch.unique_consecutive(torch.tensor([3, 3, 1, 3]))
     tensor([3, 1, 3])
     """
-    return _wanted(_unique_of(input.array, dim, True), return_inverse, return_counts)
+    return _wanted(_unique(input, dim, True), return_inverse, return_counts)
 
 
-def _as_array(x: Any) -> np.ndarray:
-    return x.array if isinstance(x, Tensor) else np.array(x, modes.defaults.numpy if isinstance(x, float) else None)
+def _as_tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else wrap(np.array(x, modes.defaults.numpy if isinstance(x, float) else None))
+
+
+@op(name="searchsorted", nondiff=True)
+def _searchsorted(sorted_sequence: Array, x: Array, sorter: Array | None, out_int32, right):
+    edges = sorted_sequence
+    if edges.ndim == 0 or (edges.ndim > 1 and edges.shape[:-1] != x.shape[:-1]):
+        text = message(
+            "searchsorted: the sequences and the values do not match",
+            got=f"{edges.shape} and {x.shape}",
+            expected="one sequence, or equal leading sizes",
+        )
+        raise RuntimeError(text)
+    if sorter is not None:
+        if sorter.shape != edges.shape:
+            raise RuntimeError(
+                message("searchsorted: sorter has another shape", got=sorter.shape, expected=edges.shape)
+            )
+        edges = kernels.take(edges, sorter, edges.ndim - 1)
+    return np.asarray(kernels.searchsorted(edges, x, right)).astype(np.int32 if out_int32 else np.int64)
+
+
+_searchsorted.shape(lambda sorted_sequence, x, sorter, out_int32, right: x)
 
 
 def searchsorted(
@@ -392,26 +454,10 @@ def searchsorted(
     >>> torch.searchsorted(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([3.0, 4.0]))
     tensor([1, 2])
     """
-    edges, values = sorted_sequence.array, _as_array(input)
     if side not in (None, "left", "right") or (side == "left" and right):
         raise RuntimeError(message("searchsorted: side and right do not fit", got=f"side={side!r}, right={right}"))
-    if edges.ndim == 0 or (edges.ndim > 1 and edges.shape[:-1] != values.shape[:-1]):
-        text = message(
-            "searchsorted: the sequences and the values do not match",
-            got=f"{edges.shape} and {values.shape}",
-            expected="one sequence, or equal leading sizes",
-        )
-        raise RuntimeError(text)
-    if isinstance(input, Tensor) and edges.dtype != values.dtype:
-        text = message("searchsorted: the types differ", got=f"{sorted_sequence.dtype} and {input.dtype}", fix="convert one of them")
-        raise RuntimeError(text)
-    if sorter is not None:
-        if sorter.array.shape != edges.shape:
-            raise RuntimeError(message("searchsorted: sorter has another shape", got=sorter.array.shape, expected=edges.shape))
-        edges = kernels.take(edges, sorter.array, edges.ndim - 1)
-    found = kernels.searchsorted(edges, values, right or side == "right")
-    found = found.astype(np.int32) if out_int32 else found
-    return wrap(np.asarray(found)) if out is None else write_out(argsort.op, [], found, out)
+    named = {} if out is None else {"out": out}
+    return _searchsorted(sorted_sequence, _as_tensor(input), sorter, out_int32, right or side == "right", **named)
 
 
 def bucketize(
@@ -424,20 +470,30 @@ def bucketize(
     tensor([0, 1, 3])
     """
     if boundaries.array.ndim != 1:
-        raise RuntimeError(message("bucketize: boundaries must have one dimension", got=f"shape {tuple(boundaries.shape)}"))
+        raise RuntimeError(
+            message("bucketize: boundaries must have one dimension", got=f"shape {tuple(boundaries.shape)}")
+        )
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Any = None) -> Tensor:
+@op(name="isin", nondiff=True)
+def _isin(elements: Array, test_elements: Array, invert):
+    return np.isin(choices.wide(elements), choices.wide(test_elements).reshape(-1), invert=invert)
+
+
+_isin.shape(lambda elements, test_elements, invert: elements)
+
+
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Any = None
+) -> Tensor:
     """For each element whether it is one of `test_elements` (not one of them, if `invert`).
 
     >>> import tapegrad as torch
     >>> torch.isin(torch.tensor([1, 2, 3]), torch.tensor([2, 3]))
     tensor([False,  True,  True])
     """
-    x, tests = _as_array(elements), _as_array(test_elements)
-    found = np.isin(choices.wide(x), choices.wide(tests).reshape(-1), assume_unique, invert)
-    return wrap(np.asarray(found)) if out is None else write_out(argsort.op, [], found, out)
+    return _isin(_as_tensor(elements), _as_tensor(test_elements), invert, **({} if out is None else {"out": out}))
 
 
 for _f in (sort, argsort):

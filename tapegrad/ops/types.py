@@ -16,8 +16,8 @@ from .cast import LEGACY, as_dtype
 from .filled import legacy
 
 __all__ = [
-    "numel", "is_tensor", "is_floating_point", "is_complex", "result_type", "promote_types", "can_cast", "finfo", "iinfo",
-    *LEGACY,
+    "numel", "is_tensor", "is_floating_point", "is_complex", "result_type", "promote_types", "can_cast",
+    "finfo", "iinfo", *LEGACY,
 ]  # fmt: skip
 
 
@@ -142,7 +142,7 @@ class iinfo:
         return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
 
 
-# ---- the old classes ------------------------------------------------------------------------------------------------------
+# ---- the old classes -----------------------------------------------------------------------------------------------
 
 
 class _Legacy(type):
@@ -157,23 +157,24 @@ class _Legacy(type):
         return legacy(cls.__name__, cls.dtype.numpy, data, device)
 
 
-def _legacy_class(name: str, d: dtypes.dtype) -> _Legacy:
+def _legacy_class(name: str) -> _Legacy:
+    d = LEGACY[name]
     text = f"Old constructor of `{d}` tensors: `{name}(2, 3)` is uninitialised, `{name}([1, 2])` holds data."
     return _Legacy(name, (), {"__doc__": text, "__module__": "torch", "dtype": d})
 
 
-FloatTensor = _legacy_class("FloatTensor", dtypes.float32)
-DoubleTensor = _legacy_class("DoubleTensor", dtypes.float64)
-HalfTensor = _legacy_class("HalfTensor", dtypes.float16)
-BFloat16Tensor = _legacy_class("BFloat16Tensor", dtypes.bfloat16)
-ByteTensor = _legacy_class("ByteTensor", dtypes.uint8)
-CharTensor = _legacy_class("CharTensor", dtypes.int8)
-ShortTensor = _legacy_class("ShortTensor", dtypes.int16)
-IntTensor = _legacy_class("IntTensor", dtypes.int32)
-LongTensor = _legacy_class("LongTensor", dtypes.int64)
-BoolTensor = _legacy_class("BoolTensor", dtypes.bool_)
-ComplexFloatTensor = _legacy_class("ComplexFloatTensor", dtypes.complex64)
-ComplexDoubleTensor = _legacy_class("ComplexDoubleTensor", dtypes.complex128)
-UInt16Tensor = _legacy_class("UInt16Tensor", dtypes.uint16)
-UInt32Tensor = _legacy_class("UInt32Tensor", dtypes.uint32)
-UInt64Tensor = _legacy_class("UInt64Tensor", dtypes.uint64)
+FloatTensor = _legacy_class("FloatTensor")
+DoubleTensor = _legacy_class("DoubleTensor")
+HalfTensor = _legacy_class("HalfTensor")
+BFloat16Tensor = _legacy_class("BFloat16Tensor")
+ByteTensor = _legacy_class("ByteTensor")
+CharTensor = _legacy_class("CharTensor")
+ShortTensor = _legacy_class("ShortTensor")
+IntTensor = _legacy_class("IntTensor")
+LongTensor = _legacy_class("LongTensor")
+BoolTensor = _legacy_class("BoolTensor")
+ComplexFloatTensor = _legacy_class("ComplexFloatTensor")
+ComplexDoubleTensor = _legacy_class("ComplexDoubleTensor")
+UInt16Tensor = _legacy_class("UInt16Tensor")
+UInt32Tensor = _legacy_class("UInt32Tensor")
+UInt64Tensor = _legacy_class("UInt64Tensor")

@@ -79,6 +79,14 @@ def _places(geometry: tuple) -> Array:
     return places
 
 
+def element_numbers(target: tuple, source: tuple) -> Array:
+    """For each element of one layout, which element (in row-major order) of another it is; -1 where none."""
+    have, want = _places(source), _places(target)
+    numbers = np.full(max(have.max(initial=0), want.max(initial=0)) + 1, -1, np.intp)
+    numbers[have.reshape(-1)] = np.arange(have.size)
+    return numbers[want]
+
+
 def through_storage(x: Array, source: tuple, target: tuple, add: bool = True) -> Array:
     """Put `x`, laid out as `source`, into memory (adding what meets), and read it as `target`.
 

@@ -230,7 +230,12 @@ def _complex(real: Callable, gen: Generator, shape: Shape, dtype: np.dtype, *arg
 
 
 def normal(
-    gen: Generator, shape: Shape, dtype: np.dtype, mean: float | np.ndarray = 0.0, std: float | np.ndarray = 1.0
+    gen: Generator,
+    shape: Shape,
+    dtype: np.dtype,
+    mean: float | np.ndarray = 0.0,
+    std: float | np.ndarray = 1.0,
+    pairs: bool = False,
 ) -> np.ndarray:
     """Normal numbers `fma(z, std, mean)`, z from N(0, 1). Complex: the parts are N(mean, std**2 / 2).
 
@@ -239,7 +244,7 @@ def normal(
         r = sqrt(-2 ln(1 - a)),  t = 2 pi b  ->  z[:8] = r cos t,  z[8:] = r sin t
 
     A last block of k < 16 is not made so: its k draws are lost (float32, float64) or not taken (halves), and then the
-    last 16 numbers are made anew from the next 16 draws. Fewer than 16: see `_pairs`.
+    last 16 numbers are made anew from the next 16 draws. Fewer than 16, or if `pairs` (for memory with gaps): `_pairs`.
 
     An array for std: z * std, then + mean, in the result's type; an array for mean alone: N(0, std**2), then + mean.
 
@@ -254,7 +259,7 @@ def normal(
         return _complex(normal, gen, shape, dtype, mean, std / math.sqrt(2.0))
     work, width, unit = _unit(dtype, "normal")
     count = math.prod(shape)
-    if count < 16:
+    if count < 16 or pairs:
         return _cast(_scaled(_pairs(gen, count), float(std), float(mean)), dtype).reshape(shape)
     scale, shift = float(work.type(std)), float(work.type(mean))
 

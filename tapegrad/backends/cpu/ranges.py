@@ -49,7 +49,8 @@ def between(start: complex, end: complex, count: int, dtype: np.dtype) -> np.nda
     work = dtype if dtype.kind == "f" else DOUBLE
     first, last = work.type(start), work.type(end)
     by = (last - first) / work.type(count - 1)
-    return np.concatenate([fma(up.astype(work), by, first), fma(down.astype(work), -by, last)]).astype(dtype, copy=False)
+    found = np.concatenate([fma(up.astype(work), by, first), fma(down.astype(work), -by, last)])
+    return found.astype(dtype, copy=False)
 
 
 def powers(base: float, start: complex, end: complex, count: int, dtype: np.dtype) -> np.ndarray:

@@ -8,8 +8,6 @@ or all its bits if it is negative; NaN comes last, as in PyTorch.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .reduce import FLOAT32, INT64, like, wide
@@ -225,11 +223,19 @@ INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def quantile(x: np.ndarray, q: np.ndarray, interpolation: str, skip_nan: bool) -> tuple[np.ndarray, ...]:
-    """Quantiles along the last axis, (..., n) and (m,) to (..., m): values, the two positions, the weight of the second."""
-    n = x.shape[-1]
+    """Quantiles along the last axis, (..., n) and (m,) to (..., m).
+
+    Returns the values, the positions below and above each, and two constants of the weight of the latter, which is
+    `q * scale - offset` if interpolation is linear.
+    """
+    last = x.shape[-1] - 1
     order = argsort(x, x.ndim - 1, False)
     missing = np.add.reduce(x != x, -1, INT64, None, True)
-    ranks = q * np.maximum(n - missing - 1, 0).astype(x.dtype) if skip_nan else np.where(missing > 0, x.dtype.type(n - 1), q * x.dtype.type(n - 1))
+    scale = np.maximum(last - missing, 0) if skip_nan else np.where(missing > 0, 0, last)
+    scale = scale.astype(x.dtype)
+    ranks = q * scale
+    if not skip_nan:
+        ranks = np.where(missing > 0, x.dtype.type(last), ranks)  # NaN is last in order
     if interpolation in ("lower", "higher", "nearest"):
         ranks = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation](ranks)
     floor = np.floor(ranks)
@@ -237,9 +243,11 @@ def quantile(x: np.ndarray, q: np.ndarray, interpolation: str, skip_nan: bool) -
     below = np.take_along_axis(order, floor.astype(INT64), -1)
     above = np.take_along_axis(order, np.ceil(ranks).astype(INT64), -1)
     low, high = np.take_along_axis(x, below, -1), np.take_along_axis(x, above, -1)
-    equal = below == above  # also keeps infinity from becoming NaN
-    values = np.where(weight < 0.5, low + weight * (high - low), high - (high - low) * (1 - weight))
-    return np.where(equal, low, values).astype(x.dtype), below, above, weight
+    if interpolation in ("linear", "midpoint"):
+        step = high - low
+        low = np.where(weight < 0.5, low + weight * step, high - step * (1 - weight))
+    offset = np.where(scale > 0, floor, 0).astype(x.dtype)
+    return low.astype(x.dtype, copy=False), below, above, scale, offset
 
 
 # ---- sets and search -----------------------------------------------------------------------------------------------------------
@@ -269,8 +277,8 @@ def runs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The first slice of each run of equal slices along the first axis, the run of each slice, and their lengths."""
     n = len(x)
     new = np.ones(n, bool)
-    change = x[1:] != x[:-1]
-    new[1:] = change.reshape(n - 1, -1).any(1) if n > 1 and x.ndim > 1 else change if n else new[1:]
+    if n > 1:
+        new[1:] = (x[1:] != x[:-1]).reshape(n - 1, -1).any(1)
     starts = np.flatnonzero(new)
     return x[starts], np.cumsum(new, dtype=INT64) - 1, np.diff(starts, append=n).astype(INT64)
 

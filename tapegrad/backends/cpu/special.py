@@ -1,6 +1,6 @@
 """Special functions on NumPy arrays: error function, normal distribution, log gamma and its slope, Bessel i0 and i1.
 
-Each is a rational function P/Q of a variable chosen so that (the Bessel tails apart) every coefficient is positive and
+Each is a rational function P/Q of a variable chosen so that (asymptotic series apart) every coefficient is positive and
 the argument is not negative: nothing cancels in P and Q, so a few roundings are all the error there is, and one formula
 holds on a whole half line. The coefficients were fitted for this file (weighted least squares at Chebyshev nodes in 60
 digits, reweighted towards the least maximal relative error, then scaled so that rounding them does least harm); each

@@ -34,7 +34,7 @@ class FakeData(VisionDataset):
     >>> data = datasets.FakeData(size=10, image_size=(3, 4, 4), transform=transforms.ToTensor())
     >>> image, target = data[0]
     >>> len(data), image.shape, target
-    (10, torch.Size([3, 4, 4]), 6)
+    (10, torch.Size([3, 4, 4]), 2)
     """
 
     def __init__(

@@ -54,6 +54,7 @@ class MNIST(GreyImages):
     >>> image, digit = data[0]
     >>> len(data), image.shape, data.classes[digit]
     (2, torch.Size([1, 28, 28]), '0 - zero')
+    >>> folder.cleanup()
     """
 
     mirrors = ["https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"]
@@ -100,12 +101,12 @@ class MNIST(GreyImages):
     @property
     def raw_folder(self) -> str:
         """Where the IDX files are."""
-        return self._folder or os.path.join(self.root, type(self).__name__, "raw")  # type: ignore[arg-type]
+        return self._folder or os.path.join(self.root, type(self).__name__, "raw")
 
     @property
     def processed_folder(self) -> str:
         """Where old versions of torchvision kept another form of the data; not used."""
-        return os.path.join(self.root, type(self).__name__, "processed")  # type: ignore[arg-type]
+        return os.path.join(self.root, type(self).__name__, "processed")
 
     def download(self) -> None:
         """Get the files that are missing, and those of which only a damaged archive is there.
@@ -137,8 +138,8 @@ class MNIST(GreyImages):
                     fix="download=True; or put the files there; or from_folder(folder) for another folder",
                 )
             )
-        images_path, labels_path = sorted(paths.values(), key=str)  # type: ignore[type-var]
-        images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)  # type: ignore[arg-type]
+        images_path, labels_path = sorted(paths.values(), key=str)
+        images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
         if len(images) != len(labels):
             raise RuntimeError(
                 message(

@@ -1,0 +1,3 @@
+"""`torch.nn.modules.sparse`: PyTorch's name for `tapegrad.nn.embedding`."""
+
+from ..embedding import Embedding as Embedding

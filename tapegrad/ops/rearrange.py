@@ -1,0 +1,533 @@
+"""Copies with the elements elsewhere: repeated, reversed, rotated, a triangle or a diagonal kept, a window replaced."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import shapes
+from ..backends.cpu import index as kernels
+from ..core.op import Array, op
+from ..core.tensor import Tensor, wrap
+from ..errors import message
+from .index import put_index
+from .movement import expand_to, flatten, reshape, unsqueeze, view
+from .reduce import sum
+from .scatter import index_select
+from .windows import diagonal, diagonal_backward, select, slice_dim, strided_arguments
+
+__all__ = [
+    "repeat_interleave", "tile", "flip", "fliplr", "flipud", "roll", "rot90", "tril", "triu", "diag", "diag_embed", "diagflat",
+    "diagonal_copy", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter",
+]  # fmt: skip
+
+
+# ---- repeated ---------------------------------------------------------------------------------------------------------
+
+
+@op(name="repeat")
+def repeat_dims(x: Array, repeats):
+    """`x` laid side by side `repeats[i]` times along dimension i."""
+    return np.tile(x, _repeats(x.shape, repeats))
+
+
+def _repeats(x: tuple[int, ...], repeats: tuple[int, ...]) -> tuple[int, ...]:
+    if len(repeats) < len(x):
+        text = message("repeat: one number for each dimension, at least", got=f"{list(repeats)} for shape {tuple(x)}")
+        raise RuntimeError(text)
+    return shapes.check_sizes("repeat", repeats)
+
+
+@repeat_dims.shape
+def _(x, repeats):
+    repeats = _repeats(x, repeats)
+    return tuple(n * r for n, r in zip((1,) * (len(repeats) - len(x)) + tuple(x), repeats))
+
+
+@repeat_dims.grad
+def _(g, x_shape, repeats):
+    lead = len(repeats) - len(x_shape)
+    split, copies = [], []
+    for r, n in zip(repeats, (1,) * lead + tuple(x_shape)):
+        copies.append(len(split))
+        split += [r, n]  # copies, then the elements of one copy
+    return reshape(sum(reshape(g, tuple(split)), tuple(copies), False), tuple(x_shape)) if copies else g
+
+
+def repeat(self: Tensor, *repeats: Any) -> Tensor:
+    """A copy in which the tensor is laid side by side `repeats[i]` times along dimension i; new dimensions come first.
+
+    Raises:
+        RuntimeError: fewer numbers than dimensions, or a negative one.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
+    return repeat_dims(self, shapes.as_shape("repeat", repeats))
+
+
+def tile(input: Tensor, *dims: Any) -> Tensor:
+    """`repeat`, but missing numbers count as 1 for the leading dimensions.
+
+    >>> import tapegrad as torch
+    >>> torch.tile(torch.tensor([[1, 2], [3, 4]]), (2,))
+    tensor([[1, 2, 1, 2],
+            [3, 4, 3, 4]])
+    """
+    dims = shapes.as_shape("tile", dims)
+    return repeat_dims(input, (1,) * (input.ndim - len(dims)) + dims)
+
+
+def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+    """Each element (along `dim`; of all, if None) repeated in place; given repeats alone, the indices that do it.
+
+    Args:
+        repeats: how often, one number or one for each element.
+        output_size: the size of the result along `dim`, which is not needed.
+
+    Raises:
+        RuntimeError: a number is negative, or there is not one for each element.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([1, 2]).repeat_interleave(2)
+    tensor([1, 1, 2, 2])
+    >>> torch.repeat_interleave(torch.tensor([2, 0, 1]))
+    tensor([0, 0, 2])
+    """
+    if repeats is None:
+        return wrap(np.repeat(np.arange(input.numel()), _counts(input, input.numel())))
+    if dim is None:
+        input, dim = flatten(input), 0
+    dim = shapes.axis("repeat_interleave", dim, input.ndim)
+    if input.ndim == 0:
+        input = reshape(input, (1,))
+    n = input.shape[dim]
+    if isinstance(repeats, Tensor) and repeats.numel() == 1:
+        repeats = repeats.item()
+    if hasattr(repeats, "__index__") and not isinstance(repeats, Tensor):
+        repeats = operator.index(repeats)
+        if repeats < 0:
+            raise RuntimeError(message("repeat_interleave: repeats is negative", got=repeats))
+        wide = expand_to(unsqueeze(input, dim + 1), (*input.shape[: dim + 1], repeats, *input.shape[dim + 1 :]))
+        return view(wide.clone().contiguous(), (*input.shape[:dim], n * repeats, *input.shape[dim + 1 :]))
+    if not isinstance(repeats, Tensor):
+        repeats = wrap(np.array(repeats))
+    return index_select(input, dim, wrap(np.repeat(np.arange(n), _counts(repeats, n))))
+
+
+def _counts(repeats: Tensor, n: int) -> Array:
+    """The repeats as an array, checked."""
+    array = repeats.array
+    if array.ndim != 1 or array.dtype.kind not in "iu" or array.size != n:
+        expected = f"a vector of {n} integers"
+        raise RuntimeError(message("repeat_interleave: wrong repeats", got=f"{repeats.dtype} {array.shape}", expected=expected))
+    if (array < 0).any():
+        raise RuntimeError(message("repeat_interleave: repeats are negative", got=array.tolist()))
+    return array
+
+
+# ---- reversed, moved round, turned --------------------------------------------------------------------------------------
+
+
+@op(name="flip")
+def flip_dims(x: Array, dims):
+    """`x` with the order of some dimensions reversed."""
+    over = _named("flip", dims, x.ndim)
+    return x[tuple(slice(None, None, -1) if i in over else slice(None) for i in range(x.ndim))].copy()
+
+
+def _named(where: str, dims: Any, ndim: int) -> tuple[int, ...]:
+    return tuple(i for i in shapes.axes(where, dims, ndim) or () if ndim) if dims != () else ()
+
+
+@flip_dims.shape
+def _(x, dims):
+    _named("flip", dims, len(x))
+    return x
+
+
+@flip_dims.grad
+def _(g, dims):
+    return flip_dims(g, dims)
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """A copy with the order of the named dimensions reversed.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).flip(0)
+    tensor([[3, 4],
+            [1, 2]])
+    """
+    return flip_dims(input, shapes.as_shape("flip", dims))
+
+
+def fliplr(input: Tensor) -> Tensor:
+    """A copy with the columns (dimension 1) in reverse order."""
+    if input.ndim < 2:
+        raise RuntimeError(message("fliplr: at least two dimensions", got=f"shape {tuple(input.shape)}"))
+    return flip_dims(input, (1,))
+
+
+def flipud(input: Tensor) -> Tensor:
+    """A copy with the rows (dimension 0) in reverse order."""
+    if input.ndim < 1:
+        raise RuntimeError(message("flipud: at least one dimension", got="a 0-d tensor"))
+    return flip_dims(input, (0,))
+
+
+@op(name="roll", node="RollBackward0")
+def _roll(x: Array, shifts, dims):
+    if not dims:
+        return np.roll(x, shifts[0])
+    return np.roll(x, shifts, dims) if x.ndim else x.copy()
+
+
+@_roll.shape
+def _(x, shifts, dims):
+    for d in dims:
+        shapes.axis("roll", d, len(x))
+    return x
+
+
+@_roll.grad
+def _(g, shifts, dims):
+    return _roll(g, tuple(-s for s in shifts), dims)
+
+
+def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+    """A copy with the elements moved round along dimensions (of all in row-major order, without `dims`).
+
+    Raises:
+        RuntimeError: not one shift for each dimension.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([1, 2, 3]).roll(1)
+    tensor([3, 1, 2])
+    """
+    moves = shapes.as_shape("roll", (shifts,))
+    over = () if dims is None else shapes.as_shape("roll", (dims,))
+    if not moves or len(moves) != len(over) and (over or len(moves) > 1):
+        raise RuntimeError(message("roll: one shift for each dimension", got=f"shifts={moves}, dims={over}"))
+    return _roll(input, moves, over)
+
+
+@op(name="rot90", method=True)
+def rot90(x: Array, k=1, dims=(0, 1)):
+    """A copy turned by 90 degrees `k` times in the plane of two dimensions, from the first towards the second.
+
+    Raises:
+        RuntimeError: there are not two different dimensions.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).rot90()
+    tensor([[2, 4],
+            [1, 3]])
+    """
+    n = x.ndim
+    if len(dims) != 2 or n < 2 or any(not -n <= d < n for d in dims) or dims[0] % n == dims[1] % n:
+        raise RuntimeError(message("rot90: two different dimensions", got=f"dims={list(dims)}, shape {x.shape}"))
+    return np.rot90(x, k, tuple(dims)).copy()
+
+
+@rot90.grad
+def _(g, k, dims):
+    return rot90(g, -k, dims)
+
+
+# ---- triangles and diagonals ---------------------------------------------------------------------------------------------
+
+
+def _matrix(where: str, x: Array) -> Array:
+    if x.ndim < 2:
+        raise RuntimeError(message(f"{where}: at least two dimensions", got=f"shape {x.shape}"))
+    return x
+
+
+@op(method=True, inplace=True)
+def tril(x: Array, diagonal=0):
+    """The part of matrices on and below a diagonal, zeros above.
+
+    Args:
+        input: (..., n, m).
+        diagonal: how many places above (positive) or below the main one.
+
+    >>> import tapegrad as torch
+    >>> torch.ones(2, 2).tril()
+    tensor([[1., 0.],
+            [1., 1.]])
+    """
+    return np.tril(_matrix("tril", x), diagonal)
+
+
+@tril.shape
+def _(x, diagonal=0):
+    return x
+
+
+@tril.grad
+def _(g, diagonal):
+    return tril(g, diagonal)
+
+
+@op(method=True, inplace=True)
+def triu(x: Array, diagonal=0):
+    """The part of matrices on and above a diagonal, zeros below.
+
+    Args:
+        input: (..., n, m).
+        diagonal: how many places above (positive) or below the main one.
+
+    >>> import tapegrad as torch
+    >>> torch.ones(2, 2).triu()
+    tensor([[1., 1.],
+            [0., 1.]])
+    """
+    return np.triu(_matrix("triu", x), diagonal)
+
+
+@triu.shape
+def _(x, diagonal=0):
+    return x
+
+
+@triu.grad
+def _(g, diagonal):
+    return triu(g, diagonal)
+
+
+@op(method=True)
+def diag_embed(x: Array, offset=0, dim1=-2, dim2=-1):
+    """Matrices of zeros with the last dimension of `x` on a diagonal; `dim1` and `dim2` are theirs in the result.
+
+    Raises:
+        RuntimeError: `dim1` and `dim2` are the same.
+
+    >>> import tapegrad as torch
+    >>> torch.diag_embed(torch.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
+    shape = _embedded(x.shape, offset, dim1, dim2)
+    return diagonal_backward(x, shape, offset, dim1, dim2)
+
+
+def _embedded(x: tuple[int, ...], offset: int, dim1: int, dim2: int) -> tuple[int, ...]:
+    n = len(x) + 1
+    a, b = shapes.axis("diag_embed", dim1, n), shapes.axis("diag_embed", dim2, n)
+    if a == b:
+        raise RuntimeError(message("diag_embed: the two dimensions must differ", got=f"dim1={dim1}, dim2={dim2}"))
+    side = (x[-1] if x else 1) + abs(offset)
+    rest = iter(x[:-1])
+    return tuple(side if i in (a, b) else next(rest) for i in range(n))
+
+
+@diag_embed.shape
+def _(x, offset=0, dim1=-2, dim2=-1):
+    return _embedded(x, offset, dim1, dim2)
+
+
+@diag_embed.grad
+def _(g, offset, dim1, dim2):
+    return diagonal(g, offset, dim1, dim2)
+
+
+@op(name="diagonal_copy", node="DiagonalBackward0_copy")
+def diagonal_copy(x: Array, offset=0, dim1=0, dim2=1):
+    """A copy of `diagonal(input, offset, dim1, dim2)`."""
+    return diagonal(x, offset, dim1, dim2).copy()
+
+
+@diagonal_copy.grad
+def _(g, x_shape, offset, dim1, dim2):
+    return diagonal_backward(g, x_shape, offset, dim1, dim2)
+
+
+def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The diagonal of a matrix, as a copy; or the matrix that has a vector on its diagonal.
+
+    Raises:
+        RuntimeError: neither a vector nor a matrix.
+
+    >>> import tapegrad as torch
+    >>> torch.diag(torch.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    >>> torch.diag(torch.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
+    if input.ndim not in (1, 2):
+        raise RuntimeError(message("diag: a vector or a matrix", got=f"shape {tuple(input.shape)}"))
+    function = diag_embed if input.ndim == 1 else diagonal_copy
+    return function(input, diagonal) if out is None else function(input, diagonal, out=out)
+
+
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """The matrix that has all elements of a tensor on a diagonal.
+
+    >>> import tapegrad as torch
+    >>> torch.diagflat(torch.tensor([[1], [2]]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
+    return diag_embed(reshape(input, -1), offset)
+
+
+def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
+    """Write a number onto the main diagonal in place.
+
+    Args:
+        wrap: begin again below each block of a tall matrix, with one row between.
+
+    Raises:
+        RuntimeError: fewer than two dimensions, or more of unequal sizes.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 2).fill_diagonal_(1)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    shape = self.array.shape
+    n = len(shape)
+    if n < 2 or (n > 2 and len(set(shape)) > 1):
+        raise RuntimeError(message("fill_diagonal_: a matrix, or equal sizes", got=f"shape {shape}"))
+    if n > 2:
+        step = self.as_strided((shape[0],), (builtins.sum(self.stride()),), self.storage_offset())
+        step.fill_(fill_value)
+        return self
+    diagonal(self).fill_(fill_value)
+    if wrap:
+        below = shape[1] + 1
+        for start in range(below, shape[0], below):
+            diagonal(slice_dim(self, 0, start, None, 1)).fill_(fill_value)
+    return self
+
+
+# ---- a window replaced ---------------------------------------------------------------------------------------------------
+
+
+def _scatter(name: str, view: Any) -> Any:
+    """The operation that writes `y` into a copy of `x`, where `view(x, *args)` is."""
+
+    def body(x: Array, y: Array, args):
+        out = x.copy()
+        window = view(out, *args)
+        if window.shape != y.shape:
+            raise RuntimeError(message(f"{name}: src does not fit into the window", got=y.shape, expected=window.shape))
+        window[...] = y
+        return out
+
+    body.__name__ = name
+    function = op(body, node="".join(part.title() for part in name.split("_")) + "Backward0")
+    function.shape(lambda x, y, args: x)
+    function.grad("x")(lambda g, args: clear_window(g, view, args))
+    function.grad("y")(lambda g, args: view(g, *args))
+    return function
+
+
+@op
+def clear_window(x: Array, view, args):
+    """`x` with zeros where `view(x, *args)` is."""
+    out = x.copy()
+    view(out, *args)[...] = 0
+    return out
+
+
+@clear_window.grad
+def _(g, view, args):
+    return clear_window(g, view, args)
+
+
+_select_scatter = _scatter("select_scatter", select)
+_slice_scatter = _scatter("slice_scatter", slice_dim)
+_diagonal_scatter = _scatter("diagonal_scatter", diagonal)
+
+
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """A copy of `input` in which `src` stands at one index of a dimension.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 2).select_scatter(torch.ones(2), 0, 1)
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
+    return _select_scatter(input, src, (dim, index))
+
+
+def slice_scatter(
+    input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Tensor:
+    """A copy of `input` in which `src` stands in the part `start:end:step` of a dimension.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(4).slice_scatter(torch.ones(2), 0, 1, 3)
+    tensor([0., 1., 1., 0.])
+    """
+    dim = shapes.axis("slice_scatter", dim, input.ndim)
+    if step <= 0:
+        raise RuntimeError(message("slice_scatter: the step must be positive", got=step))
+    return _slice_scatter(input, src, (dim, start, end, step))
+
+
+def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A copy of `input` in which `src` stands on a diagonal.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 2).diagonal_scatter(torch.ones(2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return _diagonal_scatter(input, src, (offset, dim1, dim2))
+
+
+def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """A copy of `input` in which `src` stands where `input.as_strided(size, stride, storage_offset)` would be.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 2).as_strided_scatter(torch.ones(2), (2,), (3,))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    size, stride, offset, source = strided_arguments("as_strided_scatter", input, size, stride, storage_offset)
+    if tuple(src.shape) != size:
+        raise RuntimeError(message("as_strided_scatter: src must have the size of the window", got=tuple(src.shape), expected=size))
+    places = kernels.element_numbers((size, stride, offset), source)
+    if (places < 0).any():
+        raise RuntimeError(message("as_strided_scatter: the window would leave the tensor", got=f"size {size}, stride {stride}"))
+    flat = put_index(reshape(input, -1), reshape(src, -1), (places.reshape(-1),))
+    return reshape(flat, tuple(input.shape))
+
+
+# ---- added up again --------------------------------------------------------------------------------------------------------
+
+
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions in which `size` is 1 (and over leading ones that it lacks); the opposite of `expand`.
+
+    Raises:
+        RuntimeError: `size` does not expand to the shape of the tensor.
+
+    >>> import tapegrad as torch
+    >>> torch.ones(2, 3).sum_to_size(2, 1)
+    tensor([[3.],
+            [3.]])
+    """
+    size, shape = shapes.as_shape("sum_to_size", size), tuple(self.shape)
+    lead = len(shape) - len(size)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(size, shape[lead:])):
+        raise RuntimeError(message("sum_to_size: the size does not expand to the shape", got=f"{size} for {shape}"))
+    over = (*range(lead), *(i for i in range(lead, len(shape)) if size[i - lead] == 1 and shape[i] != 1))
+    return reshape(sum(self, over, True), size) if lead else sum(self, over, True) if over else self
+
+
+for _function in (
+    repeat, tile, repeat_interleave, flip, fliplr, flipud, roll, diag, diagflat, fill_diagonal_, select_scatter, slice_scatter,
+    diagonal_scatter, as_strided_scatter, sum_to_size,
+):  # fmt: skip
+    setattr(Tensor, _function.__name__, _function)

@@ -1,0 +1,538 @@
+"""One index tensor and one dimension: `gather`, `scatter*`, `index_select`, `index_add` and their family.
+
+`gather` and `scatter_add` are each other's derivative; so are `index_select` and `index_add`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import shapes
+from ..backends.cpu import scatter as kernels
+from ..core.op import Array, op
+from ..core.tensor import Tensor
+from ..errors import message
+from .compare import where
+from .direct import writes
+from .index import basic_index_backward
+from .movement import broadcast_to, reshape
+from .reduce import sum
+
+__all__ = [
+    "gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "index_add", "index_copy", "index_fill",
+    "index_reduce", "take_along_dim",
+]  # fmt: skip
+
+
+# ---- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _lines(where: str, x: Array, dim: int, index: Array, source: Array | None = None) -> int:
+    """The dimension from the front; refuses an index or a source that does not lie within the others' sizes."""
+    dim = shapes.axis(where, dim, x.ndim)
+    if index.dtype not in (np.int64, np.int32):
+        raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
+    if index.size == 0:
+        return dim
+    others = (x,) if source is None else (x, source)
+    if any(max(index.ndim, 1) != max(a.ndim, 1) for a in others):
+        text = message(f"{where}: the index needs as many dimensions as the other tensors", got=_shapes(index, *others))
+        raise RuntimeError(text)
+    sizes = (1,) if x.ndim == 0 else x.shape
+    for i, n in enumerate(index.shape):
+        if (i != dim and n > sizes[i]) or (source is not None and source.ndim and n > source.shape[i]):
+            text = message(f"{where}: the index is larger than another tensor in dimension {i}", got=_shapes(index, *others))
+            raise RuntimeError(text)
+    if source is not None and source.dtype != x.dtype:
+        raise RuntimeError(message(f"{where}: the dtypes differ", got=f"{x.dtype} and {source.dtype}"))
+    return dim
+
+
+def _shapes(index: Array, *others: Array) -> str:
+    return f"index {index.shape}, " + " and ".join(str(a.shape) for a in others)
+
+
+def _slices(where: str, x: Array, dim: int, index: Array, source: Array | None = None) -> int:
+    """The dimension from the front; refuses an index that is not a vector or does not count the source's slices."""
+    dim = shapes.axis(where, dim, x.ndim)
+    if index.ndim > 1:
+        raise IndexError(message(f"{where}: the index must be a vector", got=f"shape {index.shape}"))
+    if index.dtype not in (np.int64, np.int32):
+        raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
+    if source is None:
+        return dim
+    if source.dtype != x.dtype:
+        raise RuntimeError(message(f"{where}: the dtypes differ", got=f"{x.dtype} and {source.dtype}"))
+    want = (*x.shape[:dim], index.size, *x.shape[dim + 1 :]) if x.ndim else ()
+    if source.shape != want and not (source.ndim == 0 and index.size == 1 and x.ndim <= 1) and not (x.ndim == 0 and source.size == 1):
+        text = message(f"{where}: the source does not have one slice for each index", got=source.shape, expected=want)
+        raise (IndexError if where == "index_copy" and source.ndim != x.ndim else RuntimeError)(text)
+    return dim
+
+
+# ---- gather -------------------------------------------------------------------------------------------------------------
+
+
+@op(method=True)
+def gather(x: Array, dim, index: Array, *, sparse_grad=False):
+    """Pick one element of a line for each index: `out[i][j] = x[index[i][j]][j]` for `dim` 0.
+
+    Args:
+        input: any shape.
+        dim: the dimension that the index replaces.
+        index: int64, as many dimensions as `input`, not larger than it in the others; the shape of the result.
+
+    Raises:
+        RuntimeError: an index out of range, or shapes that do not fit.
+
+    >>> import tapegrad as torch
+    >>> torch.gather(torch.tensor([[1, 2], [3, 4]]), 1, torch.tensor([[0], [1]]))
+    tensor([[1],
+            [4]])
+    """
+    return kernels.gather(x, _lines("gather", x, dim, index), index)
+
+
+@gather.shape
+def _(x, dim, index, *, sparse_grad=False):
+    return index
+
+
+@gather.grad
+def _(g, index, x_shape, dim):
+    return gather_backward(g, index, x_shape, dim)
+
+
+@op
+def gather_backward(g: Array, index: Array, shape, dim):
+    """Zeros of `shape` to which `g` is added where it was picked."""
+    out = np.zeros(shape, g.dtype)
+    kernels.scatter_add(out, dim % max(len(shape), 1), index, g)
+    return out
+
+
+@gather_backward.shape
+def _(g, index, shape, dim):
+    return tuple(shape)
+
+
+@gather_backward.grad
+def _(g, index, dim):
+    return gather(g, dim, index)
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`gather` with the other dimensions broadcast; without `dim` both are flattened.
+
+    >>> import tapegrad as torch
+    >>> x = torch.tensor([[3, 1], [2, 4]])
+    >>> torch.take_along_dim(x, torch.argsort(x, 1), 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    if indices.array.dtype != np.int64:
+        raise RuntimeError(message("take_along_dim: the indices must be int64", got=indices.dtype))
+    extra = {} if out is None else {"out": out}
+    if dim is None:
+        return gather(reshape(input, -1), 0, reshape(indices, -1) % max(input.numel(), 1), **extra)
+    if input.ndim != indices.ndim:
+        got = f"{tuple(input.shape)} and {tuple(indices.shape)}"
+        raise RuntimeError(message("take_along_dim: as many dimensions in both", got=got))
+    dim = shapes.axis("take_along_dim", dim, input.ndim)
+    have, want = list(input.shape), list(indices.shape)
+    common = shapes.broadcast("take_along_dim", (*have[:dim], 1, *have[dim + 1 :]), (*want[:dim], 1, *want[dim + 1 :]))
+    have = [*common[:dim], have[dim], *common[dim + 1 :]]
+    want = [*common[:dim], want[dim], *common[dim + 1 :]]
+    return gather(broadcast_to(input, have), dim, broadcast_to(indices, want) % max(have[dim], 1), **extra)
+
+
+# ---- scatter ------------------------------------------------------------------------------------------------------------
+
+
+def _part(g: Any, index: Any, shape: tuple[int, ...], dim: int) -> Any:
+    """The gradient of a source of `shape`, of which `index` uses the leading part."""
+    found = gather(g, dim, index)
+    if found.shape == shape:
+        return found
+    return basic_index_backward(found, shape, tuple(slice(0, n) for n in index.shape))
+
+
+@writes(name="scatter", node="ScatterBackward0", inplace="_scatter_source_")
+def scatter_source(x: Array, dim, index: Array, src: Array):
+    """`scatter` of a tensor."""
+    dim = _lines("scatter", x, dim, index, src)
+    if index.size:
+        kernels.scatter(x, dim, index, src)
+
+
+@scatter_source.shape
+def _(x, dim, index, src):
+    return x
+
+
+@scatter_source.grad("x")
+def _(g, dim, index):
+    return scatter_value(g, dim, index, 0)
+
+
+@scatter_source.grad("src")
+def _(g, dim, index, src_shape):
+    return _part(g, index, src_shape, dim)
+
+
+@writes(name="scatter_value", node="ScatterBackward1", inplace="_scatter_value_")
+def scatter_value(x: Array, dim, index: Array, value):
+    """`scatter` of a number."""
+    dim = _lines("scatter", x, dim, index)
+    if index.size:
+        kernels.scatter_value(x, dim, index, value)
+
+
+@scatter_value.shape
+def _(x, dim, index, value):
+    return x
+
+
+@scatter_value.grad
+def _(g, dim, index):
+    return scatter_value(g, dim, index, 0)
+
+
+@writes(name="scatter_combine", node="torch::autograd::NotImplemented", nondiff=True, inplace="_scatter_combine_")
+def _scatter_combine(x: Array, dim, index: Array, src: Array, reduce):
+    dim = _lines("scatter", x, dim, index, src)
+    if index.size:
+        kernels.scatter_reduce(x, dim, index, src, reduce, True)
+
+
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None
+) -> Tensor:
+    """A copy of `input` with `src` written to the places that `index` names: `out[index[i][j]][j] = src[i][j]` for `dim` 0.
+
+    Args:
+        index: int64, as many dimensions as `input`, not larger than `src`, nor (but along `dim`) than `input`.
+        src: a tensor of the dtype of `input`, or a number.
+        reduce: "add" or "multiply" instead of writing; not differentiable: prefer `scatter_reduce`.
+
+    Raises:
+        RuntimeError: an index out of range, shapes or dtypes that do not fit.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 2).scatter(1, torch.tensor([[1], [0]]), 1.0)
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+    function, rest = _scatter_of(index, input, value if src is None else src, reduce)
+    return function(input, dim, index, *rest) if out is None else function(input, dim, index, *rest, out=out)
+
+
+def _scatter_of(index: Tensor, x: Tensor, value: Any, reduce: str | None) -> tuple[Any, tuple]:
+    """Which operation `scatter` is, and its last arguments."""
+    if reduce is None:
+        return (scatter_source if isinstance(value, Tensor) else scatter_value), (value,)
+    if reduce not in ("add", "multiply"):
+        raise RuntimeError(message("scatter: unknown reduce", got=repr(reduce), expected="'add' or 'multiply'"))
+    if not isinstance(value, Tensor):
+        value = x.new_full(tuple(index.shape), value)
+    return _scatter_combine, (value, "sum" if reduce == "add" else "prod")
+
+
+_SCATTER_METHODS = {scatter_source: "_scatter_source_", scatter_value: "_scatter_value_", _scatter_combine: "_scatter_combine_"}
+
+
+def scatter_(self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+    """In-place form of `scatter`."""
+    function, rest = _scatter_of(index, self, value if src is None else src, reduce)
+    return getattr(self, _SCATTER_METHODS[function])(dim, index, *rest)
+
+
+@writes(method=True)
+def scatter_add(x: Array, dim, index: Array, src: Array):
+    """A copy of `input` with `src` added where `index` says: `out[index[i][j]][j] += src[i][j]` for `dim` 0.
+
+    Args:
+        index: int64, as many dimensions as `input`, not larger than `src`, nor (but along `dim`) than `input`.
+
+    Raises:
+        RuntimeError: an index out of range, shapes or dtypes that do not fit.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(3).scatter_add(0, torch.tensor([0, 0, 2]), torch.tensor([1.0, 2.0, 3.0]))
+    tensor([3., 0., 3.])
+    """
+    dim = _lines("scatter_add", x, dim, index, src)
+    if index.size:
+        kernels.scatter_add(x, dim, index, src)
+
+
+@scatter_add.shape
+def _(x, dim, index, src):
+    return x
+
+
+@scatter_add.grad("x")
+def _(g):
+    return g
+
+
+@scatter_add.grad("src")
+def _(g, dim, index, src_shape):
+    return _part(g, index, src_shape, dim)
+
+
+# ---- scatter_reduce and index_reduce --------------------------------------------------------------------------------------
+
+
+@writes(method=True)
+def scatter_reduce(x: Array, dim, index: Array, src: Array, reduce, *, include_self=True):
+    """A copy of `input` in which elements are combined with those of `src` that `index` sends to them.
+
+    Args:
+        reduce: "sum", "prod", "mean", "amax" or "amin".
+        include_self: whether the elements of `input` take part where something is sent to.
+
+    Raises:
+        RuntimeError: an index out of range, shapes or dtypes that do not fit.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2).scatter_reduce(0, torch.tensor([0, 0, 1]), torch.tensor([1.0, 3.0, 2.0]), "mean", include_self=False)
+    tensor([2., 2.])
+    """
+    dim = _lines("scatter_reduce", x, dim, index, src)
+    if index.size or reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        kernels.scatter_reduce(x, dim, index, src, reduce, include_self)
+
+
+@scatter_reduce.shape
+def _(x, dim, index, src, reduce, *, include_self=True):
+    return x
+
+
+@scatter_reduce.grad("x", "src")
+def _(g, x, dim, index, src, reduce, include_self, out):
+    own, sent = _reduce_gradients(g, x, dim, index, src, reduce, include_self, out)
+    if not include_self:
+        own = scatter_value(own, dim, index, 0)
+    return own, sent
+
+
+def _reduce_gradients(g, x, dim, index, src, reduce, include_self, out) -> tuple:
+    """Gradients of the input (as if it took part) and of the source."""
+    shape = src.shape
+    if reduce == "sum":
+        return g, _part(g, index, shape, dim)
+    if reduce == "mean":
+        counts = x * 0 + 1 if include_self else x * 0
+        counts = scatter_add(counts, dim, index, src * 0 + 1)
+        g = g / where(counts == 0, 1, counts)
+        return g, _part(g, index, shape, dim)
+    if reduce == "prod":
+        return _product_gradients(g, x, dim, index, src, include_self, out)
+    chosen, picked = x == out, _part(out, index, shape, dim) == src
+    ties = scatter_add(where(chosen, x * 0 + 1, x * 0), dim, index, where(picked, src * 0 + 1, src * 0))
+    g = g / where(ties == 0, 1, ties)
+    return where(chosen, g, 0), where(picked, _part(g, index, shape, dim), 0)
+
+
+def _product_gradients(g, x, dim, index, src, include_self, out) -> tuple:
+    """A product without one factor is the product divided by it, unless that is 0: then the others are multiplied."""
+    safe = where(x == 0, 1, x)
+    own = g * scatter_reduce(safe, dim, index, src, "prod", include_self=include_self) / safe
+    zero = src == 0
+    zeros = _part(scatter_add(x * 0, dim, index, where(zero, src * 0 + 1, src * 0)), index, src.shape, dim)
+    single = zero & (zeros == 1)
+    others = scatter_reduce(x, dim, index, where(single, 1, src), "prod", include_self=include_self)
+    alone = _part(g * others, index, src.shape, dim)
+    return own, where(single, alone, _part(g * out, index, src.shape, dim) / where(zero, 1, src))
+
+
+def index_reduce(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Any = None
+) -> Tensor:
+    """A copy of `input` in which slices along `dim` are combined with the slices of `source` that `index` sends to them.
+
+    Args:
+        reduce: "prod", "mean", "amax" or "amin".
+
+    >>> import tapegrad as torch
+    >>> torch.ones(2).index_reduce(0, torch.tensor([0, 0]), torch.tensor([2.0, 3.0]), "prod")
+    tensor([6., 1.])
+    """
+    wide = _wide_index(input, dim, index, source, reduce)
+    extra = {} if out is None else {"out": out}
+    return scatter_reduce(input, dim, wide, source, reduce, include_self=include_self, **extra)
+
+
+def _wide_index(x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> Tensor:
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(message("index_reduce: unknown reduce", got=repr(reduce), expected="'prod', 'mean', 'amax' or 'amin'"))
+    dim = _slices("index_reduce", x.array, dim, index.array, source.array)
+    ndim = source.ndim
+    return broadcast_to(reshape(index, (1,) * dim + (-1,) + (1,) * (ndim - dim - 1) if ndim else ()), tuple(source.shape))
+
+
+def index_reduce_(self: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+    """In-place form of `index_reduce`."""
+    wide = _wide_index(self, dim, index, source, reduce)
+    return self.scatter_reduce_(dim, wide, source, reduce, include_self=include_self)  # type: ignore[attr-defined]
+
+
+# ---- index_select and its family ------------------------------------------------------------------------------------------
+
+
+@op(method=True)
+def index_select(x: Array, dim, index: Array):
+    """The slices along `dim` that a vector of indices names, as a copy.
+
+    Raises:
+        IndexError: an index out of range, or not a vector.
+
+    >>> import tapegrad as torch
+    >>> torch.index_select(torch.tensor([[1, 2, 3]]), 1, torch.tensor([2, 0]))
+    tensor([[3, 1]])
+    """
+    return kernels.index_select(x, _slices("index_select", x, dim, index), index)
+
+
+@index_select.shape
+def _(x, dim, index):
+    dim = shapes.axis("index_select", dim, len(x))
+    return (*x[:dim], index[0] if index else 1, *x[dim + 1 :]) if x else ()
+
+
+@index_select.grad
+def _(g, index, x_shape, dim):
+    return index_select_backward(g, index, x_shape, dim)
+
+
+@op
+def index_select_backward(g: Array, index: Array, shape, dim):
+    """Zeros of `shape` to whose slices those of `g` are added."""
+    out = np.zeros(shape, g.dtype)
+    kernels.index_add(out, dim % max(len(shape), 1), index, g, 1)
+    return out
+
+
+@index_select_backward.shape
+def _(g, index, shape, dim):
+    return tuple(shape)
+
+
+@index_select_backward.grad
+def _(g, index, dim):
+    return index_select(g, dim, index)
+
+
+@writes(method=True)
+def index_add(x: Array, dim, index: Array, source: Array, *, alpha=1):
+    """A copy of `input` with `alpha` times the slices of `source` added to the slices along `dim` that `index` names.
+
+    Raises:
+        RuntimeError: an index out of range, shapes or dtypes that do not fit.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(3).index_add(0, torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+    tensor([3., 0., 0.])
+    """
+    dim = _slices("index_add", x, dim, index, source)
+    kernels.index_add(x, dim, index, source, alpha)
+
+
+@index_add.shape
+def _(x, dim, index, source, *, alpha=1):
+    return x
+
+
+@index_add.grad("x")
+def _(g):
+    return g
+
+
+@index_add.grad("source")
+def _(g, dim, index, alpha, source_shape):
+    return reshape(index_select(g, dim, index), source_shape) * alpha
+
+
+@writes(method=True)
+def index_copy(x: Array, dim, index: Array, source: Array):
+    """A copy of `input` with the slices of `source` in place of the slices along `dim` that `index` names.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(3).index_copy(0, torch.tensor([2]), torch.tensor([1.0]))
+    tensor([0., 0., 1.])
+    """
+    dim = _slices("index_copy", x, dim, index, source)
+    kernels.index_copy(x, dim, index, source)
+
+
+@index_copy.shape
+def _(x, dim, index, source):
+    return x
+
+
+@index_copy.grad("x")
+def _(g, dim, index):
+    return index_fill_value(g, dim, index, 0)
+
+
+@index_copy.grad("source")
+def _(g, dim, index, source_shape):
+    return reshape(index_select(g, dim, index), source_shape)
+
+
+@writes(name="index_fill", node="IndexFillBackward0", inplace="_index_fill_value_")
+def index_fill_value(x: Array, dim, index: Array, value):
+    """`index_fill` with a number."""
+    dim = _slices("index_fill", x, dim, index)
+    kernels.index_fill(x, dim, index, value)
+
+
+@index_fill_value.shape
+def _(x, dim, index, value):
+    return x
+
+
+@index_fill_value.grad
+def _(g, dim, index):
+    return index_fill_value(g, dim, index, 0)
+
+
+@writes(name="index_fill_tensor", node="IndexFillBackward1", inplace="_index_fill_tensor_")
+def _index_fill_tensor(x: Array, dim, index: Array, value: Array):
+    if value.ndim:
+        raise RuntimeError(message("index_fill: the value must be a number or a 0-d tensor", got=f"shape {value.shape}"))
+    dim = _slices("index_fill", x, dim, index)
+    kernels.index_fill(x, dim, index, value)
+
+
+@_index_fill_tensor.grad("x")
+def _(g, dim, index):
+    return index_fill_value(g, dim, index, 0)
+
+
+@_index_fill_tensor.grad("value")
+def _(g, dim, index):
+    return sum(index_select(g, dim, index))
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """A copy of `input` with a number (or 0-d tensor) in all elements of the slices along `dim` that `index` names.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(3).index_fill(0, torch.tensor([0, 2]), 1.0)
+    tensor([1., 0., 1.])
+    """
+    return (_index_fill_tensor if isinstance(value, Tensor) else index_fill_value)(input, dim, index, value)
+
+
+def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """In-place form of `index_fill`."""
+    method = self._index_fill_tensor_ if isinstance(value, Tensor) else self._index_fill_value_  # type: ignore[attr-defined]
+    return method(dim, index, value)
+
+
+for _function in (take_along_dim, scatter, scatter_, index_reduce, index_reduce_, index_fill, index_fill_):
+    setattr(Tensor, _function.__name__, _function)

@@ -1,0 +1,245 @@
+"""`@rule`: the mathematics of an optimizer, declared once, for one element of a parameter.
+
+    @rule
+    def sgd(p, g, *, lr, weight_decay=None):
+        if weight_decay is not None:
+            g = g + weight_decay * p
+        return dict(p=p - lr * g)
+
+The function is called with expressions (`ir.expr`) and returns the new value of each variable that changes. Positional
+parameters are the parameter `p`, its gradient `g` and the state by PyTorch's names; one annotated `Number` is a number
+per parameter (a step count), the others are arrays like `p`. Keyword parameters are options: one without a default is
+a number that may change from step to step; one with the default None is such a number, or None and compiled away; one
+with the default False is a switch.
+
+From a rule follow the NumPy update (`backends.cpu.optimizers`) and the printed formula:
+
+    >>> print(sgd)
+    p' = p - lr * g
+    >>> print(sgd.formula(weight_decay=True))
+    p' = p - lr * (g + weight_decay * p)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backends.cpu.optimizers import Update
+from ..core.tensor import Tensor, wrap
+from ..ir import expr
+from ..modes import defaults, enable_grad
+from .optimizer import Optimizer
+
+Number = float  # the annotation of state that is one number per parameter
+
+
+class Rule:
+    """An optimizer's update as expressions, and the compiled updates for the settings that were met."""
+
+    def __init__(self, function: Callable[..., dict[str, expr.Expr]]):
+        code, values = function.__code__, function.__kwdefaults__ or {}
+        positional = code.co_varnames[: code.co_argcount]
+        self.function = function
+        self.name = function.__name__
+        self.state = positional[2:]
+        self.options = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        self.switches = frozenset(name for name in self.options if values.get(name) is False)
+        self.optional = frozenset(values) - self.switches
+        self.counts = frozenset(n for n in self.state if function.__annotations__.get(n) == "Number")
+        self.__doc__ = function.__doc__
+        self._compiled: dict[tuple, Program] = {}
+
+    def trace(self, settings: tuple) -> dict[str, expr.Expr]:
+        """The new values as expressions; of each option, `settings` says whether it is on."""
+        options: dict[str, Any] = {}
+        for name, on in zip(self.options, settings):
+            options[name] = bool(on) if name in self.switches else expr.Var(name) if on else None
+        return self.function(*map(expr.Var, ("p", "g", *self.state)), **options)
+
+    def program(self, settings: tuple) -> Program:
+        """The compiled update for these settings."""
+        found = self._compiled.get(settings)
+        if found is None:
+            found = self._compiled[settings] = Program(self, self.trace(settings))
+        return found
+
+    def formula(self, **on: bool) -> str:
+        """The update as text, one line for each variable that changes; a prime marks its new value.
+
+        Args:
+            on: the optional parts to include, by name; all others are left out.
+        """
+        needed = set(self.options) - self.switches - self.optional
+        roots = self.trace(tuple(name in needed or bool(on.get(name)) for name in self.options))
+        lines, known = [], {}
+        for name, root in sorted(roots.items(), key=lambda item: item[0] == "p"):
+            lines.append(f"{name}' = {_replace(root, known)}")
+            if root.args:
+                known[id(root)] = expr.Var(f"{name}'")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.formula()
+
+    def __repr__(self) -> str:
+        return f"<rule {self.name}>"
+
+
+def rule(function: Callable[..., dict[str, expr.Expr]]) -> Rule:
+    """Declare an update rule: see the head of this file."""
+    return Rule(function)
+
+
+def _replace(x: expr.Expr, known: dict[int, expr.Expr]) -> expr.Expr:
+    """The expression with the nodes in `known` replaced."""
+    if id(x) in known:
+        return known[id(x)]
+    return expr.Expr(x.op, *(_replace(a, known) for a in x.args)) if x.args else x
+
+
+class Program:
+    """A rule compiled for one choice of what is on."""
+
+    def __init__(self, rule: Rule, outputs: dict[str, expr.Expr]):
+        used = {v for root in outputs.values() for v in root.variables} | set(outputs)
+        self.outputs = outputs
+        self.state = tuple(n for n in rule.state if n in used)
+        self.counts = tuple(n for n in self.state if n in rule.counts)
+        self.options = tuple(n for n in rule.options if n in used)
+        arrays = frozenset(("p", "g", *rule.state)) - rule.counts
+        self.update = Update(outputs, arrays, (*self.counts, *self.options))
+
+
+# ---- the optimizers that are a rule ------------------------------------------------------------------------------
+
+
+class RuleOptimizer(Optimizer):
+    """An optimizer whose step is a rule: the options of the rule are those of the group, by name."""
+
+    rule: Rule
+    pairs: dict[str, tuple[str, int]] = {"beta1": ("betas", 0), "beta2": ("betas", 1)}  # options that are half of one
+
+    def _initial(self, name: str, group: dict[str, Any]) -> float:
+        """The value of a piece of state before the first step."""
+        return 0.0
+
+    def _begin(self, state: dict[str, Any], group: dict[str, Any]) -> dict[str, bool]:
+        """The switches of the rule that depend on the state of a parameter."""
+        return {}
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: computes the loss again and its gradients, and returns it; called once, before the update.
+
+        Returns:
+            What `closure` returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            (self._step_recorded if group.get("differentiable") else self._step_group)(group)
+        return loss
+
+    def _options(self, group: dict[str, Any]) -> dict[str, Any]:
+        """The value of each option of the rule: a number, None (off), or a switch."""
+        rule, found = self.rule, {}
+        for name in rule.options:
+            pair = self.pairs.get(name)
+            value = group.get(name, False) if pair is None else group[pair[0]][pair[1]]
+            if name in rule.switches:
+                value = bool(value)
+            elif name in rule.optional and not (value.__class__ is Tensor and value.requires_grad) and value == 0:
+                value = None
+            found[name] = value
+        return found
+
+    def _program(self, options: dict[str, Any]) -> Program:
+        rule = self.rule
+        return rule.program(tuple(v if n in rule.switches else v is not None for n, v in options.items()))
+
+    def _state_of(self, p: Tensor, group: dict[str, Any], state: dict[str, Any], program: Program) -> dict[str, Any]:
+        """The state that the program needs, made where it is missing; an optimizer without state keeps none."""
+        for name in program.state:
+            if state.get(name) is None:
+                value = self._initial(name, group)
+                if name in program.counts:
+                    state[name] = number_tensor(value)
+                else:
+                    array = np.zeros_like(p.array)
+                    if value:
+                        array.fill(complex(value, value) if array.dtype.kind == "c" else value)
+                    state[name] = wrap(array)
+                self.state[p] = state
+        return state
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        """One step of the parameters of a group; those that agree in type and step count share their numbers."""
+        options = self._options(group)
+        extra: dict[str, bool] | None = None
+        agreed: tuple = ()
+        for p in group["params"]:
+            grad = p.grad
+            if grad is None:
+                continue
+            array, state = p.array, self.state.get(p) or {}
+            mine = self._begin(state, group)
+            if mine != extra:
+                extra, agreed = mine, ()
+                program = self._program(options | mine if mine else options)
+                update = program.update
+                values = [float(v) if isinstance(v, Tensor) else v for v in map(options.get, program.options)]
+            if program.state:
+                state = self._state_of(p, group, state, program)
+            key = (array.dtype, *(state[name].array.item() for name in program.counts))
+            if key != agreed:
+                agreed = key
+                numbers, kept = update.numbers(*key, *values)
+                scratch = update.scratch(array.dtype)
+            known = {"p": array, "g": grad.array}
+            update.run([known[n] if n in known else state[n].array for n in update.arrays], numbers, scratch)
+            for name, value in zip(update.new_numbers, kept):
+                state[name].array[...] = value
+            for name in program.state:
+                state[name].bump()
+            p.bump()
+
+    def _step_recorded(self, group: dict[str, Any]) -> None:
+        """One step as recorded operations, so that it can be differentiated (`differentiable=True`)."""
+        options = self._options(group)
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            state = self.state.get(p) or {}
+            mine = options | self._begin(state, group)
+            program = self._program(mine)
+            state = self._state_of(p, group, state, program)
+            with enable_grad():
+                known = {"p": p, "g": p.grad} | {n: mine[n] for n in program.options}
+                known |= {n: state[n].item() if n in program.counts else state[n] for n in program.state}
+                found = evaluate(program.outputs, known)
+                p.copy_(found.pop("p"))
+                for name, value in found.items():
+                    state[name] = number_tensor(float(value)) if name in program.counts else value
+
+
+def evaluate(roots: dict[str, expr.Expr], known: dict[str, Any]) -> dict[str, Any]:
+    """The values of expressions whose variables are tensors or numbers, as recorded operations."""
+    values: dict[int, Any] = {}
+    for root in roots.values():
+        for x in expr.walk(root):
+            if isinstance(x, expr.Var):
+                values[id(x)] = known[x.name]
+            elif isinstance(x, expr.Const):
+                values[id(x)] = x.value
+            elif id(x) not in values:
+                operands = [values[id(a)] for a in x.args]
+                tensors = any(isinstance(a, Tensor) for a in operands)
+                values[id(x)] = (TENSOR_FUNCTIONS if tensors else NUMBER_FUNCTIONS)[x.op](*operands)
+    return {name: values[id(root)] for name, root in roots.items()}
