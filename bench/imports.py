@@ -1,6 +1,6 @@
 """What `import tapegrad` costs over `import numpy`, in fresh processes, interleaved.
 
-    python bench/imports.py [--rounds 11]
+python bench/imports.py [--rounds 11]
 """
 
 from __future__ import annotations

@@ -180,7 +180,8 @@ def measure(case: Case, ours: Any, theirs: Any, rounds: int) -> bool:
     mine, torch_ = (statistics.median(t[k] for t in times) * 1e6 for k in (0, 1))
     ratio = statistics.median(x / y for x, y in times)
     target = "" if case.target is None else f"{case.target:.2f}"
-    print(f"{case.name:34s} {mine:10.1f} {torch_:10.1f} {ratio:8.2f} {target:>8s}  {'same results' if same else 'DIFFERENT: ' + repr(results)}")
+    verdict = "same results" if same else f"DIFFERENT: {results}"
+    print(f"{case.name:34s} {mine:10.1f} {torch_:10.1f} {ratio:8.2f} {target:>8s}  {verdict}")
     return same
 
 
@@ -200,7 +201,8 @@ def main() -> int:
     print(f"tapegrad {tapegrad.__version__}, torch {torch.__version__}, {args.threads} threads, {args.rounds} rounds")
     print(f"{'case':34s} {'ours us':>10s} {'torch us':>10s} {'ratio':>8s} {'target':>8s}")
     chosen = [c for c in CASES if args.only.lower() in c.name.lower()]
-    return 0 if all([measure(c, tapegrad, torch, args.rounds) for c in chosen]) else 1
+    agreed = [measure(c, tapegrad, torch, args.rounds) for c in chosen]
+    return 0 if all(agreed) else 1
 
 
 if __name__ == "__main__":

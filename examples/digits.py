@@ -84,7 +84,7 @@ def main():
     training = DataLoader(Subset(digits, range(n)), batch_size=32, shuffle=True)
     test = DataLoader(Subset(digits, range(n, len(digits))), batch_size=90)
     model = Network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     for epoch in range(1, 6):
         loss = train(model, training, optimizer)
         counts = confusion(model, test)

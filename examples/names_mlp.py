@@ -75,7 +75,7 @@ model = Model()
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
 print(f"{len(NAMES)} names, {len(x)} letters, {sum(p.numel() for p in model.parameters())} parameters")
 
-for step in range(1, 501):
+for step in range(1, 401):
     batch = torch.randint(len(x), (64,))
     loss = F.cross_entropy(model(x[batch]), target[batch])
     optimizer.zero_grad()

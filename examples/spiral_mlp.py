@@ -33,7 +33,7 @@ optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 loss_fn = nn.CrossEntropyLoss()
 print(model)
 
-for epoch in range(1, 31):
+for epoch in range(1, 16):
     total = 0.0
     for x, target in loader:
         loss = loss_fn(model(x), target)
@@ -41,7 +41,7 @@ for epoch in range(1, 31):
         loss.backward()
         optimizer.step()
         total += loss.item() * len(x)
-    if epoch % 5 == 0:
+    if epoch % 3 == 0:
         print(f"epoch {epoch:2d}  loss {total / len(points):.4f}")
 
 with torch.no_grad():

@@ -17,7 +17,11 @@ from .dtypes import *  # noqa
 # family regions (temporary): each helper adds its own line, guarded against absence is NOT needed once the file exists
 from .ops.compare import *  # noqa
 from .ops.functions import *  # noqa
+from .ops.trigonometry import *  # noqa
 from .ops.elementwise import *  # noqa
+from .ops.powers import *  # noqa
+from .ops.bounds import *  # noqa
+from .ops import operators as _operators  # noqa
 from .ops.scan import *  # noqa
 from .ops.reduce import *  # noqa
 from .ops.cast import *  # noqa
@@ -32,6 +36,9 @@ from .ops.movement import *  # noqa
 from .ops.windows import *  # noqa
 from .ops.joining import *  # noqa
 from .ops.index import *  # noqa
+from .ops.scatter import *  # noqa
+from .ops.rearrange import *  # noqa
+from .ops.masked import *  # noqa
 
 from .modes import *  # noqa
 from . import autograd, testing

@@ -35,14 +35,18 @@ class device:
             raise TypeError(message("device: the type must be a string", got=repr(type), expected="'cpu'"))
         name, colon, ordinal = type.partition(":")
         if name not in KNOWN or (colon and not ordinal.isdigit()):
-            raise RuntimeError(message("device: not a device string", got=repr(type), expected=f"one of {', '.join(KNOWN)}"))
+            raise RuntimeError(
+                message("device: not a device string", got=repr(type), expected=f"one of {', '.join(KNOWN)}")
+            )
         if colon and index is not None:
             raise RuntimeError(message("device: the index is given twice", got=f"{type!r} and index={index}"))
         self.type = name
         self.index = int(ordinal) if colon else index
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
+        return (
+            f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
+        )
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -66,7 +70,9 @@ def check_device(where: str, asked: str | device | int | None) -> device:
         return CPU
     found = device("cuda", asked) if isinstance(asked, int) else device(asked)
     if found.type != "cpu":
-        text = message(f"{where}: tapegrad computes on the CPU only", got=f"device {str(found)!r}", fix="use device='cpu'")
+        text = message(
+            f"{where}: tapegrad computes on the CPU only", got=f"device {str(found)!r}", fix="use device='cpu'"
+        )
         raise RuntimeError(text)
     return found
 

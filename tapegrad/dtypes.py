@@ -94,7 +94,12 @@ def of(numpy_dtype: np.dtype) -> dtype:
         return _OF[numpy_dtype]
     except KeyError:
         held = ", ".join(_NAMES)
-        text = message("tensors cannot hold this NumPy type", got=str(numpy_dtype), expected=f"one of {held}", fix="array.astype(...)")
+        text = message(
+            "tensors cannot hold this NumPy type",
+            got=str(numpy_dtype),
+            expected=f"one of {held}",
+            fix="array.astype(...)",
+        )
         raise TypeError(text) from None
 
 

@@ -28,7 +28,9 @@ def is_explained(error: BaseException) -> bool:
     return bool(error.args) and isinstance(error.args[0], Explained)
 
 
-def message(what: str, *, where: object = None, got: object = None, expected: object = None, fix: object = None) -> Explained:
+def message(
+    what: str, *, where: object = None, got: object = None, expected: object = None, fix: object = None
+) -> Explained:
     """Build the text of an error from its parts.
 
     >>> print(message("sizes differ", got=(2, 3), expected=(2, 4)))

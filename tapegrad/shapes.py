@@ -81,7 +81,9 @@ def axis(where: str, dim: int, ndim: int) -> int:
     except TypeError:
         raise TypeError(message(f"{where}: dim must be an integer", got=repr(dim))) from None
     if not -n <= found < n:
-        text = message(f"{where}: dim is out of range for {ndim} dimensions", got=f"dim={dim}", expected=f"{-n} to {n - 1}")
+        text = message(
+            f"{where}: dim is out of range for {ndim} dimensions", got=f"dim={dim}", expected=f"{-n} to {n - 1}"
+        )
         raise IndexError(text)
     return found % n
 
@@ -143,7 +145,9 @@ def infer(where: str, sizes: Shape, numel: int) -> Shape:
     if len(unknown) > 1:
         raise RuntimeError(message(f"{where}: only one size can be inferred", got=list(sizes)))
     if any(n < -1 for n in sizes):
-        raise RuntimeError(message(f"{where}: a size is negative", got=list(sizes), expected="sizes of 0 or more, or one -1"))
+        raise RuntimeError(
+            message(f"{where}: a size is negative", got=list(sizes), expected="sizes of 0 or more, or one -1")
+        )
     if unknown and known and numel % known == 0:
         return tuple(numel // known if n == -1 else n for n in sizes)
     if unknown and not known and numel == 0:
@@ -161,7 +165,9 @@ def infer(where: str, sizes: Shape, numel: int) -> Shape:
 def matmul(where: str, x: Shape, y: Shape) -> Shape:
     """The shape of `x @ y`: vectors, matrices, and batches of matrices that broadcast."""
     if not x or not y:
-        text = message(f"{where}: both operands need at least one dimension", got=f"{tuple(x)} @ {tuple(y)}", fix="use x * y")
+        text = message(
+            f"{where}: both operands need at least one dimension", got=f"{tuple(x)} @ {tuple(y)}", fix="use x * y"
+        )
         raise RuntimeError(text)
     inner_y = y[-2] if len(y) > 1 else y[0]
     if x[-1] != inner_y:

@@ -15,7 +15,7 @@ def leaf(*values: float) -> torch.Tensor:
     return torch.tensor(values, requires_grad=True)
 
 
-# ---- gradients ------------------------------------------------------------------------------------------------------
+# ---- gradients -----------------------------------------------------------------------------------------------------
 
 
 def test_gradients_accumulate_over_passes():
@@ -100,7 +100,7 @@ def test_batched_grads_are_stacked():
     assert rows.tolist() == [[2.0, 0.0], [0.0, 4.0]]
 
 
-# ---- the graph ------------------------------------------------------------------------------------------------------
+# ---- the graph -----------------------------------------------------------------------------------------------------
 
 
 def test_a_million_nodes_neither_overflow_nor_leak():
@@ -176,7 +176,7 @@ def test_anomaly_detection_names_the_line():
         (torch.sqrt(x) * 0).sum().backward()
 
 
-# ---- modes ------------------------------------------------------------------------------------------------------------
+# ---- modes ---------------------------------------------------------------------------------------------------------
 
 
 def test_modes_nest_and_decorate():
@@ -226,7 +226,7 @@ def test_modes_belong_to_a_thread():
     assert seen == [True]
 
 
-# ---- hooks --------------------------------------------------------------------------------------------------------------
+# ---- hooks ---------------------------------------------------------------------------------------------------------
 
 
 def test_tensor_hooks_see_and_replace_gradients():
@@ -266,7 +266,7 @@ def test_a_hook_that_returns_another_shape_is_refused():
         (x * 2).sum().backward()
 
 
-# ---- in-place changes and views ---------------------------------------------------------------------------------------
+# ---- in-place changes and views ------------------------------------------------------------------------------------
 
 
 def test_a_saved_tensor_changed_in_place_is_an_error_that_names_both():
@@ -364,7 +364,7 @@ def test_views_of_several_outputs_are_not_changed_in_place():
         a.add_(1)
 
 
-# ---- user-defined functions -----------------------------------------------------------------------------------------------
+# ---- user-defined functions ----------------------------------------------------------------------------------------
 
 
 class Scale(torch.autograd.Function):
@@ -498,7 +498,7 @@ def test_once_differentiable():
         g.sum().backward()
 
 
-# ---- checks of derivatives ----------------------------------------------------------------------------------------------
+# ---- checks of derivatives -----------------------------------------------------------------------------------------
 
 
 def test_gradcheck_accepts_right_and_refuses_wrong_derivatives():

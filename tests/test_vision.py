@@ -253,6 +253,8 @@ def test_three_ways_give_the_same_bits(folder, make, number):
     singles, single_targets = default_collate([data[i] for i in indices])
     pictures, _ = default_collate([through_pillow[i] for i in indices])
     assert same(images, singles) and same(images, pictures) and same(targets, single_targets)
+    samples, sample_targets = default_collate(data.__getitems__(indices))
+    assert same(samples, images) and same(sample_targets, targets)
 
 
 def test_an_error_of_a_transform_is_the_same_for_a_batch(folder):
@@ -279,7 +281,7 @@ def test_a_subclass_of_a_transform_or_dataset_is_asked_itself(folder):
 
     assert on_batches(Dark()) is None and not takes_pixels(Dark())
     named = Named.from_folder(folder / "MNIST" / "raw", transform=transforms.ToTensor())
-    assert whole(named, [2, 1])[0] == ("seven", "seven")
+    assert whole(named, [2, 1])[0] == ("seven", "seven") and named.__getitems__([3]) == [("seven", 3)]
     plain = datasets.MNIST(folder, transform=transforms.ToTensor())
     assert same(whole(Subset(plain, [5, 6]), [1])[0], plain[6][0].unsqueeze(0))
 

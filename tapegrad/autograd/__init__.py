@@ -1,4 +1,4 @@
-"""`torch.autograd`: derivatives as functions, `Function`, and their tests (names re-exported from `core` and `testing`)."""
+"""`torch.autograd`: derivatives as functions, `Function`, and their checks."""
 
 from ..core.engine import backward as backward
 from ..core.engine import grad as grad
@@ -15,8 +15,3 @@ from ..testing.gradcheck import gradgradcheck as gradgradcheck
 from . import function as function
 from . import functional as functional
 from . import graph as graph
-
-__all__ = (
-    "Function Variable backward detect_anomaly enable_grad function functional grad gradcheck gradgradcheck graph inference_mode "
-    "no_grad set_detect_anomaly set_grad_enabled"
-).split()

@@ -28,26 +28,32 @@ NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's keywords are tak
 NUMBERS = (bool, int, float, complex, np.generic)
 
 
-# ---- arguments ----------------------------------------------------------------------------------------------------
+# ---- arguments -----------------------------------------------------------------------------------------------------
 
 
 def bind(op: Any, args: tuple, kwargs: dict) -> list:
     """All parameters in order, defaults filled in; TypeError as Python's for calls that do not fit."""
     n = len(args)
     if n > op.npos:
-        raise TypeError(message(f"{op.name}() takes {op.npos} positional arguments", got=f"{n}", expected=signature(op)))
+        raise TypeError(
+            message(f"{op.name}() takes {op.npos} positional arguments", got=f"{n}", expected=signature(op))
+        )
     values = [*args, *op.defaults[n:]]
     for name, value in kwargs.items():
         i = op.index.get(name)
         if i is None:
-            text = message(f"{op.name}() has no argument {name!r}", got=f"{name}={value!r}"[:80], expected=signature(op))
+            text = message(
+                f"{op.name}() has no argument {name!r}", got=f"{name}={value!r}"[:80], expected=signature(op)
+            )
             raise TypeError(text)
         if i < n:
             raise TypeError(message(f"{op.name}() got two values for the argument {name!r}", expected=signature(op)))
         values[i] = value
     for i, value in enumerate(values):
         if value is MISSING:
-            raise TypeError(message(f"{op.name}() misses the argument {keyword(op.names[i])!r}", expected=signature(op)))
+            raise TypeError(
+                message(f"{op.name}() misses the argument {keyword(op.names[i])!r}", expected=signature(op))
+            )
     return values
 
 
@@ -128,7 +134,7 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, NUMBERS)
 
 
-# ---- elementwise operations ------------------------------------------------------------------------------------------
+# ---- elementwise operations ----------------------------------------------------------------------------------------
 
 
 def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, dtypes.dtype]:
@@ -136,7 +142,9 @@ def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, d
     voting = [x for x, name in zip(operands, op.tensor_names) if name not in op.conditions]
     met = common_dtype(voting)
     if op.refuses and met.numpy.kind in op.refuses:
-        raise RuntimeError(message(f"{op.name}: not defined for {met}", got=describe(operands), fix="convert with .to(...)"))
+        raise RuntimeError(
+            message(f"{op.name}: not defined for {met}", got=describe(operands), fix="convert with .to(...)")
+        )
     if op.float_only and met.kind < dtypes.FLOAT:
         met = modes.defaults.dtype
     working = dtypes.float32 if met in HALVES else met
@@ -232,7 +240,11 @@ def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, f
         watched = saved
     shapes_ = None
     if op.wants_shapes:
-        shapes_ = ([t.array.shape for t in tensors],) if op.variadic else tuple(None if t is None else t.array.shape for t in tensors)
+        shapes_ = (
+            ([t.array.shape for t in tensors],)
+            if op.variadic
+            else tuple(None if t is None else t.array.shape for t in tensors)
+        )
     node = tape.record(op, edges, saved, attrs, shapes_, results[0])
     if op.nout != 1:
         count = len(results) if op.nout < 0 else op.nout
@@ -271,7 +283,7 @@ def note(now: Any, op: Any, operands: Any, args: Any, kwargs: Any, out: Any) -> 
         listener(op, operands, args, kwargs, out)
 
 
-# ---- operations on arrays ----------------------------------------------------------------------------------------------
+# ---- operations on arrays ------------------------------------------------------------------------------------------
 
 
 def _call_arrays(op: Any, values: list, out: Any) -> Any:
@@ -353,7 +365,11 @@ class Output:
 
 
 def _refuse(op: Any, i: int, x: Any, expected: str) -> Any:
-    text = message(f"{op.name}: the argument {keyword(op.names[i])!r} must be {expected}", got=type(x).__name__, expected=signature(op))
+    text = message(
+        f"{op.name}: the argument {keyword(op.names[i])!r} must be {expected}",
+        got=type(x).__name__,
+        expected=signature(op),
+    )
     raise TypeError(text)
 
 
@@ -408,7 +424,7 @@ def retry(op: Any, args: tuple, kwargs: dict, error: Exception) -> Any:
     raise explain(op, bind(op, args, kwargs), error) from None
 
 
-# ---- out= and in-place -----------------------------------------------------------------------------------------------
+# ---- out= and in-place ---------------------------------------------------------------------------------------------
 
 
 def write_out(op: Any, operands: list, array: np.ndarray, out: Tensor) -> Tensor:
@@ -416,7 +432,11 @@ def write_out(op: Any, operands: list, array: np.ndarray, out: Tensor) -> Tensor
     if not isinstance(out, Tensor):
         raise TypeError(message(f"{op.name}: out must be a tensor", got=type(out).__name__))
     if mode() is None and any(isinstance(x, Tensor) and x.requires_grad for x in [*operands, out]):
-        text = message(f"{op.name}: out= cannot be recorded", got="an operand that requires grad", fix="use torch.no_grad() or drop out=")
+        text = message(
+            f"{op.name}: out= cannot be recorded",
+            got="an operand that requires grad",
+            fix="use torch.no_grad() or drop out=",
+        )
         raise RuntimeError(text)
     source, target = dtypes.of(array.dtype), out.dtype
     if not dtypes.can_cast(source, target):
@@ -469,7 +489,11 @@ def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Te
     if op.elementwise:
         found = run_elementwise(op, operands, list(attrs))
         if not dtypes.can_cast(dtypes.of(found.dtype), t.dtype):
-            text = message(f"{name}: a {dtypes.of(found.dtype)} result does not fit in place", got=f"a {t.dtype} tensor", fix=f"use {op.name}")
+            text = message(
+                f"{name}: a {dtypes.of(found.dtype)} result does not fit in place",
+                got=f"a {t.dtype} tensor",
+                fix=f"use {op.name}",
+            )
             raise RuntimeError(text)
     else:
         found = _inplace_arrays(op, values)
@@ -506,7 +530,7 @@ def _fill(name: str, t: Tensor, found: np.ndarray) -> None:
     np.copyto(t.array, found, casting="unsafe")
 
 
-# ---- explanations ----------------------------------------------------------------------------------------------------
+# ---- explanations --------------------------------------------------------------------------------------------------
 
 
 def describe(values: Any) -> str:
@@ -535,7 +559,9 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
     except (RuntimeError, IndexError, ValueError, TypeError) as better:
         if is_explained(better):
             return better
-    kind: Callable = IndexError if isinstance(error, IndexError) else TypeError if _is_call_error(error) else RuntimeError
+    kind: Callable = (
+        IndexError if isinstance(error, IndexError) else TypeError if _is_call_error(error) else RuntimeError
+    )
     return kind(message(f"{op.name}: {error}", got=describe(values), expected=signature(op)))
 
 

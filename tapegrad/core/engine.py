@@ -100,7 +100,9 @@ class _Pass:
         if not isinstance(returned, Tensor):
             raise TypeError(message("hook: must return a tensor or None", got=type(returned).__name__))
         if returned.array.shape != given.array.shape:
-            text = message("hook: the returned gradient has another shape", got=tuple(returned.shape), expected=tuple(given.shape))
+            text = message(
+                "hook: the returned gradient has another shape", got=tuple(returned.shape), expected=tuple(given.shape)
+            )
             raise RuntimeError(text)
         return returned if self.create_graph else returned.array
 
@@ -287,7 +289,9 @@ def _seeds(what: str, outputs: Sequence[Tensor], grads: Sequence[Tensor | None],
                 raise RuntimeError(text)
             g = wrap(np.ones(t.array.shape, t.array.dtype))
         elif g.array.shape != t.array.shape:
-            text = message(f"{what}: the gradient has another shape than the output", got=tuple(g.shape), expected=tuple(t.shape))
+            text = message(
+                f"{what}: the gradient has another shape than the output", got=tuple(g.shape), expected=tuple(t.shape)
+            )
             raise RuntimeError(text)
         start = g.array if g.array.dtype == t.array.dtype else g.array.astype(t.array.dtype)
         found.append((target, g if graph and start is g.array else wrap(start) if graph else start))
@@ -388,9 +392,14 @@ def grad(
         return _batched(outs, ins, given, keep, create_graph, allow_unused, materialize_grads)
     edges = [edge(t) for t in ins]
     if any(e is None for e in edges):
-        raise RuntimeError(message("grad: one of the inputs does not require grad", fix="set requires_grad=True before computing"))
+        raise RuntimeError(
+            message("grad: one of the inputs does not require grad", fix="set requires_grad=True before computing")
+        )
     passing = _Pass(keep, create_graph)
-    keys = [id(e) if isinstance(e, Tensor) else (e[0].number, e[1]) if e.__class__ is tuple else (e.number, 0) for e in edges]
+    keys = [
+        id(e) if isinstance(e, Tensor) else (e[0].number, e[1]) if e.__class__ is tuple else (e.number, 0)
+        for e in edges
+    ]
     passing.wanted = dict.fromkeys(keys)
     seeds = _seeds("grad", outs, given, create_graph)
     passing.only = _on_the_way([s for s, _ in seeds], passing.wanted)

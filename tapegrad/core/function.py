@@ -33,7 +33,11 @@ class FunctionCtx:
         """Keep inputs or outputs for `backward`, where they are `ctx.saved_tensors`."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
-                text = message("save_for_backward: takes tensors", got=type(t).__name__, fix="set other values as attributes of ctx")
+                text = message(
+                    "save_for_backward: takes tensors",
+                    got=type(t).__name__,
+                    fix="set other values as attributes of ctx",
+                )
                 raise TypeError(text)
         self._saved = tensors
 
@@ -121,7 +125,9 @@ class _Rule:
             raise RuntimeError(text)
         for g in grads:
             if g is not None and not isinstance(g, Tensor):
-                raise TypeError(message(f"{function.__name__}.backward: must return tensors or None", got=type(g).__name__))
+                raise TypeError(
+                    message(f"{function.__name__}.backward: must return tensors or None", got=type(g).__name__)
+                )
         return tuple(grads)
 
 
@@ -151,7 +157,11 @@ class Function:
     generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any):
-        raise RuntimeError(message(f"{type(self).__name__}: a Function is not instantiated", fix=f"call {type(self).__name__}.apply(...)"))
+        raise RuntimeError(
+            message(
+                f"{type(self).__name__}: a Function is not instantiated", fix=f"call {type(self).__name__}.apply(...)"
+            )
+        )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 """Handles: what registering a hook returns, so that the hook can be taken off again.
 
-A holder of hooks (tensor, graph node, module) keeps them in an ordered dictionary from handle id to callable. The handle only
-refers weakly to that dictionary: a forgotten handle keeps nothing alive, and removing twice is harmless.
+A holder of hooks (tensor, graph node, module) keeps them in an ordered dictionary from handle id to callable. The
+handle only refers weakly to that dictionary: a forgotten handle keeps nothing alive, and removing twice is harmless.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class RemovableHandle:
 
     Args:
         hooks_dict: the ordered dictionary that holds, or will hold, the hook under ``handle.id``.
-        extra_dict: a dictionary or list of dictionaries with notes about hooks (kept under the same id), cleaned together with it.
+        extra_dict: a dictionary or list of dictionaries with notes about hooks (kept under the same id), cleaned
+            together with it.
 
     >>> hooks = OrderedDict()
     >>> handle = RemovableHandle(hooks)
@@ -30,7 +31,7 @@ class RemovableHandle:
     0
     """
 
-    __slots__ = ("id", "hooks_dict_ref", "extra_dict_ref", "__weakref__")
+    __slots__ = ("__weakref__", "extra_dict_ref", "hooks_dict_ref", "id")
 
     def __init__(self, hooks_dict: OrderedDict, *, extra_dict: Any = None) -> None:
         self.id = next(_ids)
@@ -61,7 +62,9 @@ class RemovableHandle:
         self.extra_dict_ref = tuple(weakref.ref(OrderedDict() if d is None else d) for d in extras)
 
 
-def add_hook(hooks: OrderedDict, hook: Callable, prepend: bool = False, notes: list[OrderedDict] | None = None) -> RemovableHandle:
+def add_hook(
+    hooks: OrderedDict, hook: Callable, prepend: bool = False, notes: list[OrderedDict] | None = None
+) -> RemovableHandle:
     """Put ``hook`` into ``hooks`` (first in line with ``prepend``) and mark its id in each dictionary of ``notes``."""
     handle = RemovableHandle(hooks, extra_dict=notes)
     hooks[handle.id] = hook

@@ -121,7 +121,9 @@ class Op:
         self.float_only = kind == "float" if float_only is None else float_only
         self.conditions = expr.conditions(self.expression)
         self.nondiff = self.nondiff or self.gives_bool
-        self.fast = kernels.direct(self.expression, self.tensor_names) or kernels.kernel(self.expression, self.tensor_names)
+        self.fast = kernels.direct(self.expression, self.tensor_names) or kernels.kernel(
+            self.expression, self.tensor_names
+        )
 
     # ---- declaring ---------------------------------------------------------------------------------------------
 
@@ -179,7 +181,7 @@ class Op:
         return self.body(*args, **kwargs)
 
     def compute(self, arrays: list, attrs: list) -> Any:
-        """Run an elementwise operation on arrays of one dtype; numbers are arguments of the kernel, the rest is compiled in."""
+        """Run an elementwise operation on arrays of one dtype; arguments that are no numbers are compiled in."""
         if not attrs or all(a is d for a, d in zip(attrs, self.attr_defaults)):
             return self.fast(*arrays)
         free = [a.__class__ in (int, float) and n not in self.static for n, a in zip(self.attr_names, attrs)]
@@ -208,20 +210,7 @@ class Op:
             return found(node)
         return found or "".join(part.title() for part in self.name.split("_")) + "Backward0"
 
-    @property
-    def formula(self) -> str:
-        """The operation and its derivatives as text."""
-        import_names = ", ".join(self.names)
-        head = f"{self.name}({import_names})"
-        lines = [f"{head} = {self.expression}" if self.elementwise else head]
-        for targets, formula in self.formulas.items():
-            names = rules.names_of(formula)
-            try:
-                text = str(formula(*map(expr.Var, names)))
-            except Exception:  # not an expression: the name of the input is all that can be said in one line
-                text = f"f({', '.join(names)})"
-            lines.append(f"d/d{', d'.join(targets)}: {text}")
-        return "\n".join(lines)
+    formula = property(rules.text_of, doc="The operation and its derivatives as text.")
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -231,8 +220,7 @@ class Op:
 
 
 def _unary(op: Op) -> Callable:
-    fast, formulas, view = op.fast, op.formulas, op.view
-    float_only = op.float_only or op.refuses
+    fast, formulas = op.fast, op.formulas
 
     def function(input, *args, **kwargs):
         try:
@@ -351,7 +339,9 @@ def _general(op: Op) -> Callable:
 def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
     op = Op(body, **options)
     operands = [k for _, k in op.tensors]
-    if op.elementwise and len(operands) <= 2:
+    if "f" in op.refuses:
+        function = _general(op)  # the straight paths are for floating-point operands
+    elif op.elementwise and len(operands) <= 2:
         function = _unary(op) if len(operands) == 1 else _binary(op)
     elif operands == ["Array"] and op.tensors[0][0] == 0 and not op.returns and op.nout == 1 and not op.hidden:
         function = _one_array(op)
@@ -368,7 +358,9 @@ def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
     return function
 
 
-def elementwise(body: Callable | None = None, *, method: bool | str = True, inplace: bool = True, **options: Any) -> Any:
+def elementwise(
+    body: Callable | None = None, *, method: bool | str = True, inplace: bool = True, **options: Any
+) -> Any:
     """Declare an elementwise operation; it becomes a function, a method and an in-place method.
 
     Args:

@@ -18,7 +18,6 @@ from .tape import Node
 from .tensor import Tensor, wrap
 from .views import freed, stale
 
-
 GRADIENTS = ("g", "gs")  # in a formula always the gradients of the results, also where an operand has that name
 
 
@@ -42,7 +41,13 @@ def check_saved(node: Node, i: int, t: Tensor) -> None:
     saved = 0 if node.versions is None else node.versions[i]
     now = t._ver[0]  # type: ignore[index]
     if now != saved:
-        raise stale(node, f"the input {node.op.tensor_names[i]!r}" if i < len(node.op.tensor_names) else "an input", t.array.shape, saved, now)
+        raise stale(
+            node,
+            f"the input {node.op.tensor_names[i]!r}" if i < len(node.op.tensor_names) else "an input",
+            t.array.shape,
+            saved,
+            now,
+        )
 
 
 def saved_outputs(node: Node) -> tuple:
@@ -72,7 +77,12 @@ def _source(op: Any, graph: bool) -> str:
     """The text of `backward(node, g)`: unpack what the formulas name, then call each that is needed."""
     tensors, variadic = op.tensor_names, op.variadic
     g = "gs" if op.nout != 1 else "g"
-    lines = [f"def backward(node, {g}):", "    saved = node.saved", "    if saved is None:", "        raise freed(node)"]
+    lines = [
+        f"def backward(node, {g}):",
+        "    saved = node.saved",
+        "    if saved is None:",
+        "        raise freed(node)",
+    ]
     if not variadic:
         edges = ", ".join(f"e{i}" for i in range(len(tensors)))
         lines.append(f"    {edges}{',' if len(tensors) == 1 else ''} = node.inputs")
@@ -211,3 +221,17 @@ def save_plan(op: Any) -> Callable[[tuple], tuple[tuple[bool, ...], bool]]:
         return found
 
     return plan
+
+
+def text_of(op: Any) -> str:
+    """An operation and its derivatives as text: one line each, in the notation of the formulas."""
+    head = f"{op.name}({', '.join(op.names)})"
+    lines = [f"{head} = {op.expression}" if op.elementwise else head]
+    for targets, formula in op.formulas.items():
+        names = names_of(formula)
+        try:
+            text = str(formula(*map(expr.Var, names)))
+        except Exception:  # not an expression: what it is a function of is all that one line can say
+            text = f"f({', '.join(names)})"
+        lines.append(f"d/d{', d'.join(targets)}: {text}")
+    return "\n".join(lines)

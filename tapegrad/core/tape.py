@@ -41,7 +41,9 @@ class Hooks:
     __slots__ = ("post", "pre", "retain")
 
     def __init__(self):
-        self.pre: OrderedDict[int, tuple[Callable, int | None]] = OrderedDict()  # on the incoming gradients, before the node runs
+        self.pre: OrderedDict[int, tuple[Callable, int | None]] = (
+            OrderedDict()
+        )  # on the incoming gradients, before the node runs
         self.post: OrderedDict[int, Callable] = OrderedDict()  # on the gradients of the inputs, after it ran
         self.retain: dict[int, Any] = {}  # output number -> weak reference to the tensor that keeps its grad
 

@@ -79,7 +79,9 @@ class Tensor:
             return self.array.shape[dim]
         except IndexError:
             n = max(self.array.ndim, 1)
-            text = message("size: dim is out of range", got=f"dim={dim} of shape {self.array.shape}", expected=f"{-n} to {n - 1}")
+            text = message(
+                "size: dim is out of range", got=f"dim={dim} of shape {self.array.shape}", expected=f"{-n} to {n - 1}"
+            )
             raise IndexError(text) from None
 
     @property
@@ -187,7 +189,7 @@ class Tensor:
         """Start (or stop) recording what is computed with this leaf.
 
         Raises:
-            RuntimeError: the dtype is not floating point or complex, or the tensor is the result of a recorded operation.
+            RuntimeError: the dtype is not floating point or complex, or a recorded operation made the tensor.
         """
         if requires_grad and self.array.dtype.kind in "biu":
             text = message(
@@ -369,7 +371,10 @@ class Tensor:
             RuntimeError: there is not exactly one element.
         """
         if self.array.size != 1:
-            text = message(f"a tensor with {self.array.size} elements cannot be converted to a number", got=f"shape {tuple(self.array.shape)}")
+            text = message(
+                f"a tensor with {self.array.size} elements cannot be converted to a number",
+                got=f"shape {tuple(self.array.shape)}",
+            )
             raise RuntimeError(text)
         found = self.array.item()
         return float(found) if self.array.dtype == dtypes.bfloat16.numpy else found
@@ -407,7 +412,9 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.array.dtype.kind not in "iub" or self.array.size != 1:
-            text = message("only integer tensors with one element can be an index", got=f"{self.dtype}, shape {tuple(self.shape)}")
+            text = message(
+                "only integer tensors with one element can be an index", got=f"{self.dtype}, shape {tuple(self.shape)}"
+            )
             raise TypeError(text)
         return int(self.array.item())
 
@@ -449,7 +456,9 @@ class Tensor:
 
     def __reduce_ex__(self, protocol: int):
         if self.node is not None:
-            text = message("only leaf tensors can be pickled", got=f"the result of {self.grad_fn.name()}", fix="use .detach()")
+            text = message(
+                "only leaf tensors can be pickled", got=f"the result of {self.grad_fn.name()}", fix="use .detach()"
+            )
             raise RuntimeError(text)
         return _rebuild, (type(self), self.array, self._requires_grad, dict(self.__dict__))
 

@@ -5,8 +5,8 @@ methods make reading faster, and both must stand for exactly the samples that `d
 
 * `__getitems__(indices)`, PyTorch's: a list of samples, one for each index.
 * `__getbatch__(indices)`, ours: the finished batch, i.e. `default_collate([dataset[i] for i in indices])`, or
-  `NotImplemented`. The loader calls it only when it would have called `default_collate`, and `batch_reader` finds it
-  only when no subclass has redefined what a sample is.
+  `NotImplemented`. It runs no code of the user and draws no random number. The loader calls it only when it would have
+  called `default_collate`, and `batch_reader` finds it only when no subclass has redefined what a sample is.
 
 Reference: PyTorch documentation, `torch.utils.data`.
 """

@@ -194,7 +194,7 @@ def show(x: Expr, outer: int = 0) -> str:
 
 
 def result_kind(root: Expr) -> str:
-    """"bool" if the result is a truth value, "float" if integer operands must become floating point, else "same"."""
+    """ "bool" if the result is a truth value, "float" if integer operands must become floating point, else "same"."""
     kinds: dict[int, str] = {}
     for x in walk(root):
         below = [kinds[id(a)] for a in x.args[x.op == "where" :]]

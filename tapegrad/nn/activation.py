@@ -29,7 +29,7 @@ def _flag(layer: Any) -> str:
     return ", inplace=True" if layer.inplace else ""
 
 
-# ---- piecewise linear ---------------------------------------------------------------------------------------------------
+# ---- piecewise linear ------------------------------------------------------------------------------------------------
 
 
 class ReLU(_InPlace):
@@ -93,7 +93,8 @@ class PReLU(Module):
 
 
 class RReLU(Module):
-    """x where positive, `slope * x` elsewhere; in training the slope is drawn for each element, else it is the mean slope.
+    """x where positive, `slope * x` elsewhere; in training the slope is drawn for each element, else it is the mean
+    slope.
 
     Args:
         lower: smallest slope.
@@ -160,7 +161,11 @@ class Hardtanh(Module):
     ) -> None:
         super().__init__()
         if min_value is not None or max_value is not None:
-            warnings.warn("Hardtanh: min_value and max_value are the old names of min_val and max_val", FutureWarning, stacklevel=2)
+            warnings.warn(
+                "Hardtanh: min_value and max_value are the old names of min_val and max_val",
+                FutureWarning,
+                stacklevel=2,
+            )
         self.min_val = min_val if min_value is None else min_value
         self.max_val = max_val if max_value is None else max_value
         self.inplace = inplace
@@ -233,7 +238,7 @@ class Softshrink(Module):
         return str(self.lambd)
 
 
-# ---- smooth -----------------------------------------------------------------------------------------------------------------
+# ---- smooth ----------------------------------------------------------------------------------------------------------
 
 
 class Sigmoid(Module):
@@ -364,7 +369,7 @@ class LogSigmoid(Module):
         return F.logsigmoid(input)
 
 
-# ---- over a dimension -------------------------------------------------------------------------------------------------------
+# ---- over a dimension ------------------------------------------------------------------------------------------------
 
 
 class _Along(Module):

@@ -1,6 +1,7 @@
 """Modules made of modules or parameters: `Sequential`, `ModuleList`, `ModuleDict`, `ParameterList`, `ParameterDict`.
 
-The children of the lists are called "0", "1", ...; inserting and deleting renumbers them, so that `state_dict` keys are positions.
+The children of the lists are called "0", "1", ...; inserting and deleting renumbers them, so that `state_dict` keys are
+positions.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class Sequential(Module):
             raise AssertionError(errors.message("Sequential.insert takes a Module", got=repr(type(module))))
         size = len(self)
         if not -size <= index <= size:
-            raise IndexError(errors.message("Sequential.insert: index out of range", got=index, expected=f"-{size} to {size}"))
+            raise IndexError(
+                errors.message("Sequential.insert: index out of range", got=index, expected=f"-{size} to {size}")
+            )
         modules = list(self)
         modules.insert(index, module)
         _renumber(self, modules)
@@ -303,7 +306,9 @@ class ParameterList(Module):
     def extend(self, values: Iterable[Any]) -> ParameterList:
         """Put all of `values` at the end; returns self."""
         if isinstance(values, Tensor):
-            raise TypeError(errors.message("ParameterList.extend takes an iterable of values", got="a Tensor", fix="use append"))
+            raise TypeError(
+                errors.message("ParameterList.extend takes an iterable of values", got="a Tensor", fix="use append")
+            )
         for value in list(_iterable(self, "extend", values)):
             self.append(value)
         return self
@@ -326,8 +331,8 @@ class ParameterDict(Module):
     """A dictionary whose tensors are parameters of the module that holds it; other values are kept as they are.
 
     Args:
-        parameters: a mapping from names to values, or (name, value) pairs; a Tensor becomes a Parameter. The names of a plain
-            mapping are sorted, those of an `OrderedDict`, a `ParameterDict` or of pairs keep their order.
+        parameters: a mapping from names to values, or (name, value) pairs; a Tensor becomes a Parameter. The names of a
+            plain mapping are sorted, those of an `OrderedDict`, a `ParameterDict` or of pairs keep their order.
 
     >>> import tapegrad as torch
     >>> choices = torch.nn.ParameterDict({"left": torch.ones(1), "right": torch.zeros(1)})
@@ -408,7 +413,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of `key`, or `default`."""
-        return self[key] if key in self else default
+        return self[key] if key in self._keys else default
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
         """A new dictionary with `default` under each of `keys`."""
@@ -448,7 +453,7 @@ class ParameterDict(Module):
         raise RuntimeError("ParameterDict should not be called.")
 
 
-# -------------------------------------------------------------------------------------------------------------------- helpers
+# -------------------------------------------------------------------------------------------------------------------- h
 
 
 def _position(container: Any, index: int) -> int:
@@ -465,7 +470,9 @@ def _renumber(container: Module, modules: list) -> None:
     for module in modules:
         if not (module is None or isinstance(module, Module)):
             name = type(container).__name__
-            raise TypeError(errors.message(f"{name}: {type(module).__name__} is not a Module subclass", got=repr(module)))
+            raise TypeError(
+                errors.message(f"{name}: {type(module).__name__} is not a Module subclass", got=repr(module))
+            )
     container._modules = {str(position): module for position, module in enumerate(modules)}
 
 
@@ -510,7 +517,9 @@ def _as_parameter(value: Any) -> Any:
 
 def _name(key: Any) -> str:
     if not isinstance(key, str):
-        raise TypeError(errors.message("ParameterDict: names must be strings", got=f"{key!r} of type {type(key).__name__}"))
+        raise TypeError(
+            errors.message("ParameterDict: names must be strings", got=f"{key!r} of type {type(key).__name__}")
+        )
     return key
 
 

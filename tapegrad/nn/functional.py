@@ -1,7 +1,7 @@
 """`nn.functional`: what the layers compute, as functions.
 
-Most names are operations of `ops` as they are; the functions below adapt signatures (`inplace=`, implied dimensions) or are short
-compositions.
+Most names are operations of `ops` as they are; the functions below adapt signatures (`inplace=`, implied dimensions) or
+are short compositions.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ __all__ = [
     "triplet_margin_with_distance_loss",
 ]
 
-# ---- activations ----------------------------------------------------------------------------------------------------------
+# ---- activations -----------------------------------------------------------------------------------------------------
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -168,7 +168,8 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """x where positive, `slope * x` elsewhere, with slopes from U(lower, upper) in training, else `(lower + upper) / 2`.
+    """x where positive, `slope * x` elsewhere, with slopes from U(lower, upper) in training, else `(lower + upper) /
+    2`.
 
     Raises:
         RuntimeError: `lower` is above `upper`.
@@ -298,14 +299,17 @@ def tanh(input: Tensor) -> Tensor:
     return input.tanh()
 
 
-# ---- softmax --------------------------------------------------------------------------------------------------------------
+# ---- softmax ---------------------------------------------------------------------------------------------------------
 
 
 def _implied_dim(name: str, input: Tensor, dim: int | None, stacklevel: int) -> int:
     """`dim`, or the dimension that was once taken if none was given."""
     if dim is not None:
         return dim
-    warnings.warn(f"{name}: the dimension should be given, e.g. dim=-1; without it the choice depends on the shape", stacklevel=stacklevel)
+    warnings.warn(
+        f"{name}: the dimension should be given, e.g. dim=-1; without it the choice depends on the shape",
+        stacklevel=stacklevel,
+    )
     return 0 if input.dim() in (0, 1, 3) else 1
 
 
@@ -348,7 +352,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     return one - soft.detach() + soft
 
 
-# ---- vectors --------------------------------------------------------------------------------------------------------------
+# ---- vectors ---------------------------------------------------------------------------------------------------------
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
@@ -374,9 +378,15 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     Raises:
         RuntimeError: shapes do not fit.
     """
-    if weight.dim() != 3 or input1.shape[:-1] != input2.shape[:-1] or (input1.shape[-1], input2.shape[-1]) != weight.shape[1:]:
+    if (
+        weight.dim() != 3
+        or input1.shape[:-1] != input2.shape[:-1]
+        or (input1.shape[-1], input2.shape[-1]) != weight.shape[1:]
+    ):
         got = f"{tuple(input1.shape)}, {tuple(input2.shape)}, weight {tuple(weight.shape)}"
-        raise RuntimeError(errors.message("bilinear: shapes do not fit", got=got, expected="(*, I), (*, J), weight (K, I, J)"))
+        raise RuntimeError(
+            errors.message("bilinear: shapes do not fit", got=got, expected="(*, I), (*, J), weight (K, I, J)")
+        )
     k, i, j = weight.shape
     lead = input1.shape[:-1]
     flat1, flat2 = input1.reshape(-1, i), input2.reshape(-1, j)
@@ -404,7 +414,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         text = errors.message("one_hot is only applicable to index tensor of type int64", got=tensor.dtype)
         raise RuntimeError(text)
     if num_classes == 0 or num_classes < -1:
-        raise RuntimeError(errors.message("one_hot: num_classes must be positive, or -1 to tell it from the numbers", got=num_classes))
+        raise RuntimeError(
+            errors.message("one_hot: num_classes must be positive, or -1 to tell it from the numbers", got=num_classes)
+        )
     if tensor.numel() == 0:
         if num_classes == -1:
             raise RuntimeError(errors.message("one_hot: without numbers num_classes must be given"))
@@ -415,13 +427,15 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes == -1:
         num_classes = high + 1
     elif high >= num_classes:
-        raise RuntimeError(errors.message("one_hot: class values must be smaller than num_classes", got=high, expected=f"< {num_classes}"))
+        raise RuntimeError(
+            errors.message(
+                "one_hot: class values must be smaller than num_classes", got=high, expected=f"< {num_classes}"
+            )
+        )
     return tensor.new_zeros((*tensor.shape, num_classes)).scatter_(-1, tensor.unsqueeze(-1), 1)
 
 
-def local_response_norm(
-    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Tensor:
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """`x / (k + alpha * mean of x^2 over neighbouring channels)^beta`.
 
     Args:
@@ -447,7 +461,7 @@ def local_response_norm(
     return input / (total * (alpha / size) + k) ** beta
 
 
-# ---- pixels and channels ----------------------------------------------------------------------------------------------------
+# ---- pixels and channels ---------------------------------------------------------------------------------------------
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -476,7 +490,9 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     r = downscale_factor
     if input.dim() < 3 or r <= 0 or input.shape[-2] % r or input.shape[-1] % r:
         got = f"{tuple(input.shape)}, downscale_factor={r}"
-        raise RuntimeError(errors.message("pixel_unshuffle: expected height and width divisible by the factor", got=got))
+        raise RuntimeError(
+            errors.message("pixel_unshuffle: expected height and width divisible by the factor", got=got)
+        )
     *lead, c, h, w = input.shape
     n = len(lead)
     split = input.reshape(*lead, c, h // r, r, w // r, r)

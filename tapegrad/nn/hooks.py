@@ -1,8 +1,9 @@
 """Calling a module, and the hooks around that call.
 
-Order of one call: forward pre-hooks, `forward`, forward hooks; in each group the process-wide hooks come first, then the module's own in
-the order of registration (`prepend=True` puts a hook first). Backward hooks see the gradients at the module's border: identity
-functions (`_Border`) are put around its tensor inputs and outputs, and their backward passes call the hooks.
+Order of one call: forward pre-hooks, `forward`, forward hooks; in each group the process-wide hooks come first, then
+the module's own in the order of registration (`prepend=True` puts a hook first). Backward hooks see the gradients at
+the module's border: identity functions (`_Border`) are put around its tensor inputs and outputs, and their backward
+passes call the hooks.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _global_backward_hooks: OrderedDict[int, Callable] = OrderedDict()
 
 
 def register_module_forward_pre_hook(hook: Callable) -> RemovableHandle:
-    """Call `hook(module, args)` before `forward` of every module; a returned value replaces the positional arguments."""
+    """Call `hook(module, args)` before `forward` of every module; a returned value replaces the positional
+    arguments.
+    """
     return add_hook(_global_forward_pre_hooks, hook)
 
 
@@ -45,12 +48,16 @@ def register_module_forward_hook(
 
 
 def register_module_full_backward_pre_hook(hook: Callable) -> RemovableHandle:
-    """Call `hook(module, grad_output)` before the backward pass of every module; a returned value replaces the gradients."""
+    """Call `hook(module, grad_output)` before the backward pass of every module; a returned value replaces the
+    gradients.
+    """
     return add_hook(_global_backward_pre_hooks, hook)
 
 
 def register_module_full_backward_hook(hook: Callable) -> RemovableHandle:
-    """Call `hook(module, grad_input, grad_output)` after the backward pass of every module; a returned value replaces `grad_input`."""
+    """Call `hook(module, grad_input, grad_output)` after the backward pass of every module; a returned value replaces
+    `grad_input`.
+    """
     return add_hook(_global_backward_hooks, hook)
 
 
@@ -152,7 +159,7 @@ class Hooks:
                 except Exception as error:  # the failure of forward is the one to report
                     warnings.warn(f"a forward hook with always_call=True failed: {error}", stacklevel=2)
 
-    # ---------------------------------------------------------------------------------------------------------- registration
+    # ---------------------------------------------------------------------------------------------------------- registr
 
     def register_forward_pre_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
@@ -160,7 +167,8 @@ class Hooks:
         """Call `hook(module, args)` before every `forward`; a returned value replaces the positional arguments.
 
         Args:
-            hook: the function; with `with_kwargs` it is called as `hook(module, args, kwargs)` and may return `(args, kwargs)`.
+            hook: the function; with `with_kwargs` it is called as `hook(module, args, kwargs)` and may return `(args,
+                kwargs)`.
             prepend: put it before the hooks registered so far.
             with_kwargs: give the hook the keyword arguments too.
 
@@ -194,14 +202,16 @@ class Hooks:
         return add_hook(self._forward_hooks, hook, prepend, notes)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_output)` before the backward pass of this module; a returned value replaces the gradients."""
+        """Call `hook(module, grad_output)` before the backward pass of this module; a returned value replaces the
+        gradients.
+        """
         return add_hook(self._backward_pre_hooks, hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the module's inputs are known.
 
-        Both are tuples with one entry per tensor among the positional arguments and outputs, None where there is no gradient. A
-        returned value replaces `grad_input` on its way up.
+        Both are tuples with one entry per tensor among the positional arguments and outputs, None where there is no
+        gradient. A returned value replaces `grad_input` on its way up.
 
         >>> import tapegrad as torch
         >>> m = torch.nn.Tanh()
@@ -215,7 +225,7 @@ class Hooks:
     register_backward_hook = register_full_backward_hook
 
 
-# -------------------------------------------------------------------------------------------------------- backward hooks
+# -------------------------------------------------------------------------------------------------------- backward hook
 
 
 class _Border(Function):
@@ -226,7 +236,9 @@ class _Border(Function):
         ctx.change = change
         ctx.set_materialize_grads(fill)  # whether a missing gradient is shown as zeros or as None
         outs = tuple(tensor.view_as(tensor) for tensor in tensors)
-        ctx.mark_non_differentiable(*(out for out, tensor in zip(outs, tensors, strict=True) if not tensor.requires_grad))
+        ctx.mark_non_differentiable(
+            *(out for out, tensor in zip(outs, tensors, strict=True) if not tensor.requires_grad)
+        )
         return outs
 
     @staticmethod
@@ -256,7 +268,9 @@ class _BackwardCall:
         if isinstance(result, tuple):
             return _like(result, self._surround(tuple(result), self._at_output, fill=False))
         name = type(self.module).__name__
-        warnings.warn(f"backward hooks need a Tensor or a tuple of Tensors, {name} returned a {type(result)}", stacklevel=4)
+        warnings.warn(
+            f"backward hooks need a Tensor or a tuple of Tensors, {name} returned a {type(result)}", stacklevel=4
+        )
         return result
 
     def _surround(self, values: tuple, at: Callable, fill: bool) -> tuple:
@@ -315,10 +329,12 @@ class _BackwardCall:
         return changed
 
 
-# -------------------------------------------------------------------------------------------------------------------- helpers
+# -------------------------------------------------------------------------------------------------------------------- h
 
 
-def _notes(with_kwargs: bool, kwargs_note: OrderedDict, always_call: bool, always_note: OrderedDict) -> list[OrderedDict]:
+def _notes(
+    with_kwargs: bool, kwargs_note: OrderedDict, always_call: bool, always_note: OrderedDict
+) -> list[OrderedDict]:
     return [note for wanted, note in ((with_kwargs, kwargs_note), (always_call, always_note)) if wanted]
 
 

@@ -1,9 +1,10 @@
 """Initial values of parameters. Every function fills its tensor in place, unrecorded, and returns it.
 
-"Fan in" is the number of inputs one output depends on, "fan out" the number of outputs one input reaches: for a weight of shape
-(out, in, *kernel) they are `in * prod(kernel)` and `out * prod(kernel)`.
+"Fan in" is the number of inputs one output depends on, "fan out" the number of outputs one input reaches: for a weight
+of shape (out, in, *kernel) they are `in * prod(kernel)` and `out * prod(kernel)`.
 
-References: Glorot & Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 2013 (orthogonal), Martens 2010 (sparse).
+References: Glorot & Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 2013 (orthogonal), Martens 2010
+(sparse).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from ..ops.random import randperm
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     r"""The factor that keeps the variance of activations about constant through a nonlinearity.
 
-    1 for linear layers and sigmoid, 5/3 for tanh, `sqrt(2)` for relu, `sqrt(2 / (1 + slope^2))` for leaky_relu, 3/4 for selu.
+    1 for linear layers and sigmoid, 5/3 for tanh, `sqrt(2)` for relu, `sqrt(2 / (1 + slope^2))` for leaky_relu, 3/4 for
+    selu.
 
     Args:
         nonlinearity: "linear", "conv1d" ... "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
@@ -48,11 +50,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     gains = {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
     if nonlinearity not in gains:
         expected = ", ".join(sorted({*gains, *linear, "linear", "sigmoid", "leaky_relu"}))
-        raise ValueError(errors.message(f"Unsupported nonlinearity {nonlinearity!r}", where="calculate_gain", expected=expected))
+        raise ValueError(
+            errors.message(f"Unsupported nonlinearity {nonlinearity!r}", where="calculate_gain", expected=expected)
+        )
     return gains[nonlinearity]
 
 
-# ------------------------------------------------------------------------------------------------------------- constants
+# ------------------------------------------------------------------------------------------------------------- constant
 
 
 @no_grad()
@@ -88,7 +92,8 @@ def eye_(tensor: Tensor) -> Tensor:
 
 @no_grad()
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """Make a convolution weight the identity on as many channels as it can: 1 in the middle of kernel (i, i) of every group.
+    """Make a convolution weight the identity on as many channels as it can: 1 in the middle of kernel (i, i) of every
+    group.
 
     Args:
         tensor: weight of shape (out, in / groups, *kernel) with one to three kernel dimensions.
@@ -102,7 +107,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         raise ValueError(errors.message(what, where="dirac_", got=tensor.shape))
     out, channels, *kernel = tensor.shape
     if out % groups:
-        raise ValueError(errors.message("dim 0 must be divisible by groups", where="dirac_", got=f"{out} and groups={groups}"))
+        raise ValueError(
+            errors.message("dim 0 must be divisible by groups", where="dirac_", got=f"{out} and groups={groups}")
+        )
     tensor.zero_()
     middle = tuple(k // 2 for k in kernel)
     for group in range(groups):
@@ -111,7 +118,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return tensor
 
 
-# ---------------------------------------------------------------------------------------------------------------- random
+# ---------------------------------------------------------------------------------------------------------------- rando
 
 
 @no_grad()
@@ -132,8 +139,9 @@ def trunc_normal_(
 ) -> Tensor:
     """Fill with draws from N(mean, std^2) that lie in [a, b].
 
-    Rejection sampling: from the normal distribution itself where more than 30 % of it lies in [a, b], else from U(a, b), kept with
-    probability proportional to the normal density. Every round draws a whole tensor and uses it where the last one was refused.
+    Rejection sampling: from the normal distribution itself where more than 30 % of it lies in [a, b], else from U(a,
+    b), kept with probability proportional to the normal density. Every round draws a whole tensor and uses it where the
+    last one was refused.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn("trunc_normal_: the mean is more than 2 std away from [a, b]", stacklevel=2)
@@ -254,7 +262,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     return tensor
 
 
-# --------------------------------------------------------------------------------------------------------------- helpers
+# --------------------------------------------------------------------------------------------------------------- helper
 
 
 def _require_matrix(tensor: Tensor, where: str) -> None:

@@ -72,7 +72,8 @@ class Bilinear(Module):
         dtype: their type.
 
     Attributes:
-        weight: A, (out_features, in1_features, in2_features), first drawn from U(-k, k) with `k = 1 / sqrt(in1_features)`.
+        weight: A, (out_features, in1_features, in2_features), first drawn from U(-k, k) with `k = 1 /
+            sqrt(in1_features)`.
         bias: b, (out_features,), first drawn from the same.
 
     Raises:

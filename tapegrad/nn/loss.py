@@ -1,6 +1,7 @@
 """Loss layers: each holds the options of the function of the same meaning in `nn.functional`.
 
-`reduction` is "none" (a loss for every element or row), "mean" or "sum"; `size_average` and `reduce` are its deprecated forms.
+`reduction` is "none" (a loss for every element or row), "mean" or "sum"; `size_average` and `reduce` are its deprecated
+forms.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class _WeightedLoss(_Loss):
         self.register_buffer("weight", weight)
 
 
-# ---- differences ------------------------------------------------------------------------------------------------------------
+# ---- differences -----------------------------------------------------------------------------------------------------
 
 
 class MSELoss(_Loss):
@@ -84,7 +85,7 @@ class HuberLoss(_Loss):
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
-# ---- probabilities ----------------------------------------------------------------------------------------------------------
+# ---- probabilities ---------------------------------------------------------------------------------------------------
 
 
 class NLLLoss(_WeightedLoss):
@@ -110,9 +111,7 @@ class NLLLoss(_WeightedLoss):
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.nll_loss(
-            input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )
+        return F.nll_loss(input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
 class CrossEntropyLoss(_WeightedLoss):
@@ -194,7 +193,8 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """`target (log target - x)` for log-probabilities x; use `reduction="batchmean"` for the divergence as it is defined.
+    """`target (log target - x)` for log-probabilities x; use `reduction="batchmean"` for the divergence as it is
+    defined.
 
     Args:
         size_average: deprecated, see `reduction`.
@@ -248,7 +248,7 @@ class GaussianNLLLoss(_Loss):
         return F.gaussian_nll_loss(input, target, var, full=self.full, eps=self.eps, reduction=self.reduction)
 
 
-# ---- margins ----------------------------------------------------------------------------------------------------------------
+# ---- margins ---------------------------------------------------------------------------------------------------------
 
 
 class HingeEmbeddingLoss(_Loss):

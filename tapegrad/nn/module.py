@@ -1,8 +1,8 @@
 """`Module`: the base of every layer and network.
 
-A module is a node in a tree. It owns parameters, buffers and sub-modules (`registry.py`), computes in `forward` with hooks around the
-call (`hooks.py`), and saves and loads its values by dotted paths (`state.py`). This file holds what concerns the tree as a whole:
-construction, conversion, training mode, gradients, printing.
+A module is a node in a tree. It owns parameters, buffers and sub-modules (`registry.py`), computes in `forward` with
+hooks around the call (`hooks.py`), and saves and loads its values by dotted paths (`state.py`). This file holds what
+concerns the tree as a whole: construction, conversion, training mode, gradients, printing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from .. import devices, dtypes, errors
 from ..core.tensor import Tensor
 from ..modes import no_grad
 from .hooks import Hooks
-from .parameter import Parameter
 from .registry import Registry
 from .state import State
 
@@ -25,8 +24,8 @@ T = TypeVar("T", bound="Module")
 class Module(Registry, Hooks, State):
     """Base class of layers and networks: assign parts in `__init__`, compute in `forward`, call the module.
 
-    Parameters, buffers and modules that are assigned as attributes become part of the module: `parameters()`, `state_dict()`,
-    `to(...)`, `train()` and the printed form see them.
+    Parameters, buffers and modules that are assigned as attributes become part of the module: `parameters()`,
+    `state_dict()`, `to(...)`, `train()` and the printed form see them.
 
     >>> import tapegrad as torch
     >>> class Net(torch.nn.Module):
@@ -41,12 +40,16 @@ class Module(Registry, Hooks, State):
 
     dump_patches: bool = False
     training: bool
-    call_super_init: bool = False  # whether __init__ goes on to the next class, for modules that are mixed with other bases
+    call_super_init: bool = (
+        False  # whether __init__ goes on to the next class, for modules that are mixed with other bases
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if (args or kwargs) and not self.call_super_init:
             name = type(self).__name__
-            raise TypeError(errors.message(f"{name}: Module.__init__() takes no arguments", got=_call_text(args, kwargs)))
+            raise TypeError(
+                errors.message(f"{name}: Module.__init__() takes no arguments", got=_call_text(args, kwargs))
+            )
         # Straight into __dict__: the attribute rules need these entries to be there already.
         own = self.__dict__
         own["training"] = True
@@ -68,7 +71,7 @@ class Module(Registry, Hooks, State):
             )
         )
 
-    # ----------------------------------------------------------------------------------------------------------- whole tree
+    # ----------------------------------------------------------------------------------------------------------- whole
 
     def apply(self: T, fn: Callable[[Any], None]) -> T:
         """Call `fn(module)` on every module of the tree, children first; returns self.
@@ -120,10 +123,12 @@ class Module(Registry, Hooks, State):
                     param.grad.requires_grad_(False)
                 param.grad.zero_()
 
-    # ----------------------------------------------------------------------------------------------------------- conversion
+    # ----------------------------------------------------------------------------------------------------------- conver
 
     def _apply(self: T, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T:
-        """Replace the values of every parameter, gradient and buffer by `fn` of them; parameters stay the same objects."""
+        """Replace the values of every parameter, gradient and buffer by `fn` of them; parameters stay the same
+        objects.
+        """
         if recurse:
             for module in self.children():
                 module._apply(fn)
@@ -159,7 +164,11 @@ class Module(Registry, Hooks, State):
         device, dtype = _parse_to(*args, **kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             expected = "a floating-point or complex dtype"
-            raise TypeError(errors.message("nn.Module.to only accepts floating point or complex dtypes", got=dtype, expected=expected))
+            raise TypeError(
+                errors.message(
+                    "nn.Module.to only accepts floating point or complex dtypes", got=dtype, expected=expected
+                )
+            )
 
         def convert(tensor: Tensor) -> Tensor:
             floating = tensor.is_floating_point() or tensor.is_complex()
@@ -203,7 +212,7 @@ class Module(Registry, Hooks, State):
         """Accepted for compatibility: nothing has to be done for threads to share a module; returns self."""
         return self
 
-    # ------------------------------------------------------------------------------------------------------ copies and text
+    # ------------------------------------------------------------------------------------------------------ copies and
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -227,7 +236,7 @@ class Module(Registry, Hooks, State):
         return "\n  ".join([f"{self._get_name()}(", *lines, *children]) + "\n)"
 
 
-# -------------------------------------------------------------------------------------------------------------------- helpers
+# -------------------------------------------------------------------------------------------------------------------- h
 
 
 def _indented(text: str) -> str:
@@ -239,7 +248,9 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     """(device, dtype) from the arguments of `to`, each None if not given."""
     unknown = set(kwargs) - {"device", "dtype", "tensor", "other", "non_blocking", "copy", "memory_format"}
     if unknown:
-        raise TypeError(errors.message("to() takes a device, a dtype or a tensor", where="nn.Module", got=_call_text(args, kwargs)))
+        raise TypeError(
+            errors.message("to() takes a device, a dtype or a tensor", where="nn.Module", got=_call_text(args, kwargs))
+        )
     device, dtype = kwargs.get("device"), kwargs.get("dtype")
     tensors = [kwargs[name] for name in ("tensor", "other") if name in kwargs]
     for position, arg in enumerate(args):
@@ -247,10 +258,14 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
             tensors.append(arg)
         elif isinstance(arg, dtypes.dtype) and dtype is None:
             dtype = arg
-        elif isinstance(arg, (str, devices.device)) or (isinstance(arg, int) and not isinstance(arg, bool) and position == 0):
+        elif isinstance(arg, (str, devices.device)) or (
+            isinstance(arg, int) and not isinstance(arg, bool) and position == 0
+        ):
             device = arg
         elif not (arg is None or isinstance(arg, bool)):
-            raise TypeError(errors.message("to() takes a device, a dtype or a tensor", where="nn.Module", got=repr(arg)))
+            raise TypeError(
+                errors.message("to() takes a device, a dtype or a tensor", where="nn.Module", got=repr(arg))
+            )
     for tensor in tensors:
         device, dtype = tensor.device, tensor.dtype
     return device, dtype

@@ -191,7 +191,7 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-# ---- with running statistics ------------------------------------------------------------------------------------------------
+# ---- with running statistics -----------------------------------------------------------------------------------------
 
 
 class _NormBase(Module):

@@ -72,5 +72,7 @@ def _share(own: Tensor, data: Any, requires_grad: bool) -> None:
         source = data.detach()
         own.array, own._ver = source.array, source._ver
     else:
-        raise TypeError(errors.message(f"{type(own).__name__} takes a tensor", got=type(data).__name__, fix="use torch.tensor(...)"))
+        raise TypeError(
+            errors.message(f"{type(own).__name__} takes a tensor", got=type(data).__name__, fix="use torch.tensor(...)")
+        )
     own.requires_grad_(requires_grad)

@@ -1,8 +1,8 @@
 """What a module is made of: parameters, buffers and sub-modules, how attributes become them, and how to walk them.
 
-The one invariant: the three dictionaries ``_parameters``, ``_buffers`` and ``_modules`` are the truth. Such an attribute lives there
-and nowhere else, so replacing ``m._parameters["weight"]`` is seen by ``m.weight``, and assigning an attribute of one kind takes the
-name away from the other kinds.
+The one invariant: the three dictionaries ``_parameters``, ``_buffers`` and ``_modules`` are the truth. Such an
+attribute lives there and nowhere else, so replacing ``m._parameters["weight"]`` is seen by ``m.weight``, and assigning
+an attribute of one kind takes the name away from the other kinds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _global_module_registration_hooks: OrderedDict[int, Callable] = OrderedDict()
 
 
 def register_module_parameter_registration_hook(hook: Callable) -> RemovableHandle:
-    """Call ``hook(module, name, parameter)`` whenever any module registers a parameter; a returned value replaces it."""
+    """Call ``hook(module, name, parameter)`` whenever any module registers a parameter; a returned value replaces
+    it.
+    """
     return add_hook(_global_parameter_registration_hooks, hook)
 
 
@@ -45,7 +47,7 @@ class Registry:
     _modules: dict[str, Registry | None]
     _non_persistent_buffers_set: set[str]
 
-    # ------------------------------------------------------------------------------------------------------------ attributes
+    # ------------------------------------------------------------------------------------------------------------ attri
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the instance and its class have no such attribute.
@@ -95,7 +97,9 @@ class Registry:
 
     def __dir__(self) -> list[str]:
         names = {*dir(type(self)), *self.__dict__, *self._parameters, *self._modules, *self._buffers}
-        return sorted(name for name in names if not name[:1].isdigit())  # a child named "0" is no attribute one can write
+        return sorted(
+            name for name in names if not name[:1].isdigit()
+        )  # a child named "0" is no attribute one can write
 
     def _require_init(self, what: str) -> None:
         if "_parameters" not in self.__dict__:
@@ -116,7 +120,7 @@ class Registry:
         if keep != "_buffers":
             self._non_persistent_buffers_set.discard(name)
 
-    # ---------------------------------------------------------------------------------------------------------- registration
+    # ---------------------------------------------------------------------------------------------------------- registr
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make ``param`` a parameter of this module, an attribute and an entry of ``state_dict()``.
@@ -212,7 +216,7 @@ class Registry:
         if what:
             raise KeyError(errors.message(what, where=type(self).__name__, got=repr(name)))
 
-    # -------------------------------------------------------------------------------------------------------------- look up
+    # -------------------------------------------------------------------------------------------------------------- loo
 
     def get_submodule(self, target: str) -> Any:
         """The module under the dotted path ``target``; the empty path is this module.
@@ -271,10 +275,12 @@ class Registry:
         module = self.get_submodule(path)
         buffer = _member(module, name, object, "a buffer")
         if name not in module._buffers:
-            raise AttributeError(errors.message(f"`{name}` is not a buffer", where=type(module).__name__, got=_typename(buffer)))
+            raise AttributeError(
+                errors.message(f"`{name}` is not a buffer", where=type(module).__name__, got=_typename(buffer))
+            )
         return buffer
 
-    # -------------------------------------------------------------------------------------------------------------- traversal
+    # -------------------------------------------------------------------------------------------------------------- tra
 
     def children(self) -> Iterator[Any]:
         """The direct sub-modules, each once."""
@@ -350,7 +356,9 @@ class Registry:
     def _named_members(
         self, get_members_fn: Callable, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Any]]:
-        """What ``get_members_fn(module)`` lists for this module and those below, without ``None``, with dotted paths."""
+        """What ``get_members_fn(module)`` lists for this module and those below, without ``None``, with dotted
+        paths.
+        """
         walk = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         seen = set()
         for path, module in walk:
@@ -362,7 +370,7 @@ class Registry:
                 yield f"{path}.{name}" if path else name, member
 
 
-# -------------------------------------------------------------------------------------------------------------------- helpers
+# -------------------------------------------------------------------------------------------------------------------- h
 
 
 def _hooked(hooks: dict[int, Callable], module: Registry, name: str, value: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Layers that only look at the shape: `Identity`, `Flatten`, `Unflatten`, `PixelShuffle`, `PixelUnshuffle`, `ChannelShuffle`."""
+"""Layers that only look at the shape: `Identity`, `Flatten`, `Unflatten`, `PixelShuffle`, `PixelUnshuffle`,
+`ChannelShuffle`.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ class Unflatten(Module):
             raise TypeError(errors.message("Unflatten: unflattened_size must be a tuple of ints", got=got))
         for size in unflattened_size:
             if not isinstance(size, int):
-                raise TypeError(errors.message("Unflatten: unflattened_size must be a tuple of ints", got=repr(unflattened_size)))
+                raise TypeError(
+                    errors.message("Unflatten: unflattened_size must be a tuple of ints", got=repr(unflattened_size))
+                )
         self.dim = dim
         self.unflattened_size = unflattened_size
 

@@ -1,7 +1,7 @@
 """A module's state as a flat dictionary: `state_dict` writes it, `load_state_dict` reads it back.
 
-Keys are dotted paths. `state_dict()._metadata` maps every module path to `{"version": n}`, so that a module that changes its layout
-can raise its `_version` and convert old states in its `_load_from_state_dict`.
+Keys are dotted paths. `state_dict()._metadata` maps every module path to `{"version": n}`, so that a module that
+changes its layout can raise its `_version` and convert old states in its `_load_from_state_dict`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class State:
 
     _version: int = 1
 
-    # ----------------------------------------------------------------------------------------------------------------- save
+    # -----------------------------------------------------------------------------------------------------------------
 
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """All parameters and persistent buffers by their dotted paths, sharing memory with the module.
@@ -90,7 +90,7 @@ class State:
         """Take back what `get_extra_state` returned when the state was saved."""
         raise RuntimeError(_extra_state_missing(self, "set_extra_state"))
 
-    # ----------------------------------------------------------------------------------------------------------------- load
+    # -----------------------------------------------------------------------------------------------------------------
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -115,7 +115,9 @@ class State:
         <All keys matched successfully>
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(errors.message("load_state_dict takes a dictionary", got=repr(type(state_dict)), expected="a mapping"))
+            raise TypeError(
+                errors.message("load_state_dict takes a dictionary", got=repr(type(state_dict)), expected="a mapping")
+            )
         missing: list[str] = []
         unexpected: list[str] = []
         problems: list[str] = []
@@ -140,7 +142,10 @@ class State:
 
         load(self, state_dict, "")
         if strict:
-            for title, keys in (("Unexpected key(s) in state_dict", unexpected), ("Missing key(s) in state_dict", missing)):
+            for title, keys in (
+                ("Unexpected key(s) in state_dict", unexpected),
+                ("Missing key(s) in state_dict", missing),
+            ):
                 if keys:
                     problems.insert(0, f"{title}: " + ", ".join(f'"{key}"' for key in keys) + ". ")
         if problems:
@@ -159,8 +164,8 @@ class State:
     ) -> None:
         """Load what this module itself holds, sub-modules left out; problems go into the three lists.
 
-        A module that changed its layout overrides this, edits `state_dict` according to `local_metadata["version"]`, and calls the
-        inherited one.
+        A module that changed its layout overrides this, edits `state_dict` according to `local_metadata["version"]`,
+        and calls the inherited one.
         """
         for number, hook in self._load_state_dict_pre_hooks.items():
             args = (state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
@@ -192,14 +197,16 @@ class State:
         elif strict and key in state_dict:
             unexpected.append(key)
 
-    # ---------------------------------------------------------------------------------------------------------------- hooks
+    # ---------------------------------------------------------------------------------------------------------------- h
 
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, prefix, keep_vars)` before this module's part of `state_dict` is written."""
         return add_hook(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` after it is written; it changes the dictionary in place."""
+        """Call `hook(module, state_dict, prefix, local_metadata)` after it is written; it changes the dictionary in
+        place.
+        """
         return add_hook(self._state_dict_hooks, hook, notes=[self._state_dict_post_hooks])
 
     def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
@@ -207,7 +214,9 @@ class State:
         return add_hook(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` before loading."""
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)`
+        before loading.
+        """
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
@@ -216,11 +225,13 @@ class State:
         return add_hook(self._load_state_dict_pre_hooks, hook, notes=notes)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, incompatible_keys)` after this module's part is loaded; it may edit the two lists of keys."""
+        """Call `hook(module, incompatible_keys)` after this module's part is loaded; it may edit the two lists of
+        keys.
+        """
         return add_hook(self._load_state_dict_post_hooks, hook)
 
 
-# -------------------------------------------------------------------------------------------------------------------- helpers
+# -------------------------------------------------------------------------------------------------------------------- h
 
 
 def _load_one(module: Any, name: str, key: str, target: Tensor, given: Any, assign: bool, problems: list[str]) -> None:
@@ -241,7 +252,9 @@ def _load_one(module: Any, name: str, key: str, target: Tensor, given: Any, assi
             elif isinstance(target, Parameter) and not isinstance(given, Parameter):
                 setattr(module, name, Parameter(given, requires_grad=target.requires_grad))
             else:
-                setattr(module, name, given.requires_grad_(target.requires_grad) if isinstance(target, Parameter) else given)
+                setattr(
+                    module, name, given.requires_grad_(target.requires_grad) if isinstance(target, Parameter) else given
+                )
     except Exception as error:  # one bad entry must not hide the others
         problems.append(f'"{key}" of {target.shape} could not be loaded from {given.shape}: {error}.')
 

@@ -1,7 +1,8 @@
 """Activation functions: what stands between two linear layers, one scalar expression each.
 
-References: Hendrycks & Gimpel 2016 (gelu), Elfwing et al. 2018 (silu), Misra 2019 (mish), Clevert et al. 2016 (elu), Barron 2017 (celu),
-Klambauer et al. 2017 (selu), He et al. 2015 (prelu), Xu et al. 2015 (rrelu), Howard et al. 2019 (hardswish), Dauphin et al. 2017 (glu).
+References: Hendrycks & Gimpel 2016 (gelu), Elfwing et al. 2018 (silu), Misra 2019 (mish), Clevert et al. 2016 (elu),
+Barron 2017 (celu), Klambauer et al. 2017 (selu), He et al. 2015 (prelu), Xu et al. 2015 (rrelu), Howard et al. 2019
+(hardswish), Dauphin et al. 2017 (glu).
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from .. import errors, shapes
 from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor
 from ..ir import expr as e
+from .bounds import minimum
 from .compare import where
-from .elementwise import minimum
-from .functions import erf, exp, sigmoid, tanh
+from .functions import erf, exp, sigmoid
 from .joining import cat
+from .trigonometry import tanh
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
-# ---- piecewise linear ---------------------------------------------------------------------------------------------------
+# ---- piecewise linear ------------------------------------------------------------------------------------------------
 
 
 @elementwise(refuses="b")
@@ -180,7 +182,7 @@ def _(g, x, threshold):
     return where(x <= threshold, 0, g)
 
 
-# ---- exponential ----------------------------------------------------------------------------------------------------------
+# ---- exponential -----------------------------------------------------------------------------------------------------
 # Exponentials of numbers that a `where` will not take are limited first: they would overflow, with a warning.
 
 
@@ -339,7 +341,7 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     raise RuntimeError(errors.message("gelu: unknown approximate", got=repr(approximate), expected="'none' or 'tanh'"))
 
 
-# ---- gates ----------------------------------------------------------------------------------------------------------------
+# ---- gates -----------------------------------------------------------------------------------------------------------
 
 
 def _halves(x: Array, dim: int) -> tuple[Array, Array]:
@@ -347,7 +349,9 @@ def _halves(x: Array, dim: int) -> tuple[Array, Array]:
     dim = shapes.axis("glu", dim, x.ndim)
     n = x.shape[dim]
     if n % 2:
-        raise RuntimeError(errors.message("glu: the halved dimension must have an even size", got=f"{n} at dimension {dim}"))
+        raise RuntimeError(
+            errors.message("glu: the halved dimension must have an even size", got=f"{n} at dimension {dim}")
+        )
     lead = (slice(None),) * dim
     return x[(*lead, slice(None, n // 2))], x[(*lead, slice(n // 2, None))]
 

@@ -1,7 +1,8 @@
 """Losses over classes: negative log likelihood and cross entropy, a row operation each.
 
-The classes are at dimension 1 of `(N, C, d1, ...)`, or are the only dimension of `(C,)`; the target has the same shape without them.
-Cross entropy is fused: its derivative is `softmax(x) - onehot(target)`, made in one pass from the exponentials of the forward pass.
+The classes are at dimension 1 of `(N, C, d1, ...)`, or are the only dimension of `(C,)`; the target has the same shape
+without them. Cross entropy is fused: its derivative is `softmax(x) - onehot(target)`, made in one pass from the
+exponentials of the forward pass.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _node_name(node: Any) -> str:
     return "NllLoss2DBackward0" if node.attrs[0][-1] > 2 else "NllLossBackward0"
 
 
-# ---- negative log likelihood ------------------------------------------------------------------------------------------------
+# ---- negative log likelihood -----------------------------------------------------------------------------------------
 
 
 @op(name="nll_loss", node=_node_name)
@@ -80,11 +81,13 @@ def nll_loss(
     reduction = check_reduction("nll_loss", reduction, size_average, reduce)
     target = _check_classes("nll_loss", input, target, weight, ignore_index)
     if input.array.dtype.kind in "biu":
-        raise NotImplementedError(errors.message(f"nll_loss: not implemented for {input.dtype}", fix="convert with .float()"))
+        raise NotImplementedError(
+            errors.message(f"nll_loss: not implemented for {input.dtype}", fix="convert with .float()")
+        )
     return _nll_loss(input, target, weight, reduction, ignore_index, input.dim())
 
 
-# ---- cross entropy ------------------------------------------------------------------------------------------------------------
+# ---- cross entropy ---------------------------------------------------------------------------------------------------
 
 
 @op(name="_softmax_parts", nondiff=True, nout=3)
@@ -159,9 +162,13 @@ def cross_entropy(
     """
     reduction = check_reduction("cross_entropy", reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(errors.message("cross_entropy: label_smoothing must be between 0.0 and 1.0", got=label_smoothing))
+        raise RuntimeError(
+            errors.message("cross_entropy: label_smoothing must be between 0.0 and 1.0", got=label_smoothing)
+        )
     if input.array.dtype.kind in "biu":
-        raise NotImplementedError(errors.message(f"cross_entropy: not implemented for {input.dtype}", fix="convert with .float()"))
+        raise NotImplementedError(
+            errors.message(f"cross_entropy: not implemented for {input.dtype}", fix="convert with .float()")
+        )
     if input.array.shape == target.array.shape and input.dim():
         return _with_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     target = _check_classes("cross_entropy", input, target, weight, ignore_index)
@@ -178,7 +185,9 @@ def _with_probabilities(
         text = errors.message("cross_entropy: class probabilities must be floating point", got=target.dtype)
         raise RuntimeError(text)
     if ignore_index >= 0:
-        raise RuntimeError(errors.message("cross_entropy: ignore_index needs class numbers as target", got=ignore_index))
+        raise RuntimeError(
+            errors.message("cross_entropy: ignore_index needs class numbers as target", got=ignore_index)
+        )
     dim = rows.class_axis(input.array)
     classes = input.shape[dim]
     _check_weight("cross_entropy", weight, classes)
@@ -211,7 +220,7 @@ def _with_smoothing(
     return hit * (1 - smoothing) + spread * (smoothing / input.shape[dim])
 
 
-# ---- checks ---------------------------------------------------------------------------------------------------------------
+# ---- checks ----------------------------------------------------------------------------------------------------------
 
 
 def _along_classes(weight: Tensor, input: Tensor) -> Tensor:
@@ -232,19 +241,31 @@ def _check_classes(where: str, input: Tensor, target: Tensor, weight: Tensor | N
     classes = x.shape[rows.class_axis(x)]
     if x.ndim == 1:
         if t.ndim > 1 or t.size != 1:
-            raise ValueError(errors.message(f"{where}: the target of a 1-d input is one class number", got=tuple(t.shape)))
+            raise ValueError(
+                errors.message(f"{where}: the target of a 1-d input is one class number", got=tuple(t.shape))
+            )
     elif t.ndim == 0 or x.shape[0] != t.shape[0]:
-        text = errors.message(f"{where}: the batch sizes differ", got=f"input {tuple(x.shape)}, target {tuple(t.shape)}")
+        text = errors.message(
+            f"{where}: the batch sizes differ", got=f"input {tuple(x.shape)}, target {tuple(t.shape)}"
+        )
         raise ValueError(text)
     elif x.shape[2:] != t.shape[1:]:
         expected = (x.shape[0], *x.shape[2:])
-        raise RuntimeError(errors.message(f"{where}: the target does not fit the input", got=tuple(t.shape), expected=expected))
+        raise RuntimeError(
+            errors.message(f"{where}: the target does not fit the input", got=tuple(t.shape), expected=expected)
+        )
     if t.dtype not in (np.int64, np.uint8):
         got, expected = target.dtype, "torch.int64 or torch.uint8"
-        raise RuntimeError(errors.message(f"{where}: class numbers have the wrong dtype", got=got, expected=expected, fix="target.long()"))
+        raise RuntimeError(
+            errors.message(
+                f"{where}: class numbers have the wrong dtype", got=got, expected=expected, fix="target.long()"
+            )
+        )
     _check_weight(where, weight, classes)
     if t.size and (t.min() < 0 or t.max() >= classes):
         wrong = t[(t != ignore_index) & ((t < 0) | (t >= classes))]
         if wrong.size:
-            raise IndexError(errors.message(f"{where}: Target {wrong[0]} is out of bounds", expected=f"0 to {classes - 1}"))
+            raise IndexError(
+                errors.message(f"{where}: Target {wrong[0]} is out of bounds", expected=f"0 to {classes - 1}")
+            )
     return target.reshape(()) if x.ndim == 1 else target

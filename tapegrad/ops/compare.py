@@ -10,9 +10,9 @@ from ..core.tensor import Tensor
 from ..ir import expr as e
 
 __all__ = (
-    "bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor eq ge greater greater_equal gt "
-    "isfinite isinf isnan isneginf isposinf isreal le less less_equal logical_and logical_not logical_or logical_xor lt ne "
-    "not_equal signbit where"
+    "bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor eq ge greater greater_equal "
+    "gt isfinite isinf isnan isneginf isposinf isreal le less less_equal logical_and logical_not logical_or "
+    "logical_xor lt ne not_equal signbit where"
 ).split()
 
 
@@ -128,7 +128,7 @@ def signbit(x):
     return e.signbit(x)
 
 
-# ---- bits --------------------------------------------------------------------------------------------------------
+# ---- bits ----------------------------------------------------------------------------------------------------------
 
 
 @elementwise(nondiff=True, refuses="fc")

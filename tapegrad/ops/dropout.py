@@ -1,6 +1,7 @@
 """Dropout: random zeros while training, with what is left scaled so that the mean stays the same.
 
-References: Srivastava et al. 2014 (dropout), Tompson et al. 2015 (whole channels), Klambauer et al. 2017 (alpha dropout).
+References: Srivastava et al. 2014 (dropout), Tompson et al. 2015 (whole channels), Klambauer et al. 2017 (alpha
+dropout).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def _dropped(input: Tensor, p: float, features: bool, inplace: bool) -> Tensor:
     if p == 0 or input.numel() == 0:
         return input
     if features and input.dim() < 2:
-        raise RuntimeError(errors.message("feature dropout requires at least 2 dimensions in the input", got=tuple(input.shape)))
+        raise RuntimeError(
+            errors.message("feature dropout requires at least 2 dimensions in the input", got=tuple(input.shape))
+        )
     noise = input.new_zeros(()) if p == 1 else _noise(input, p, features).div_(1 - p)
     return input.mul_(noise) if inplace else input * noise
 
@@ -38,7 +41,9 @@ def _alpha_dropped(input: Tensor, p: float, features: bool, inplace: bool) -> Te
     if p == 0 or input.numel() == 0:
         return input
     if features and input.dim() < 2:
-        raise RuntimeError(errors.message("feature dropout requires at least 2 dimensions in the input", got=tuple(input.shape)))
+        raise RuntimeError(
+            errors.message("feature dropout requires at least 2 dimensions in the input", got=tuple(input.shape))
+        )
     if p == 1:
         noise = input.new_zeros(())
         return input.mul_(noise) if inplace else input * noise
@@ -66,7 +71,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout that keeps the mean 0 and variance 1 that selu networks rely on; arguments and errors as for `dropout`."""
+    """Dropout that keeps the mean 0 and variance 1 that selu networks rely on; arguments and errors as for
+    `dropout`.
+    """
     _check_p("alpha_dropout", p)
     return _alpha_dropped(input, p, False, inplace) if training else input
 
@@ -91,7 +98,11 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     """
     _check_p("dropout1d", p)
     if input.dim() not in (2, 3):
-        raise RuntimeError(errors.message("dropout1d: expected 2 or 3 dimensions", got=tuple(input.shape), expected="(N, C, L) or (C, L)"))
+        raise RuntimeError(
+            errors.message(
+                "dropout1d: expected 2 or 3 dimensions", got=tuple(input.shape), expected="(N, C, L) or (C, L)"
+            )
+        )
     if input.dim() == 3:
         return feature_dropout(input, p, training, inplace)
     return feature_dropout(input.unsqueeze(0), p, training, inplace).squeeze(0)

@@ -102,7 +102,11 @@ def padding_row(padding_idx: int | None, count: int) -> int:
     if padding_idx is None:
         return -1
     if not -count <= padding_idx < count:
-        raise AssertionError(errors.message("Padding_idx must be within num_embeddings", got=padding_idx, expected=f"{-count} to {count - 1}"))
+        raise AssertionError(
+            errors.message(
+                "Padding_idx must be within num_embeddings", got=padding_idx, expected=f"{-count} to {count - 1}"
+            )
+        )
     return padding_idx % count
 
 
@@ -110,10 +114,16 @@ def _check_indices(input: Tensor, count: int) -> None:
     array = input.array
     if array.dtype not in (np.int64, np.int32):
         expected = "torch.int64 or torch.int32"
-        raise RuntimeError(errors.message("embedding: indices have the wrong dtype", got=input.dtype, expected=expected, fix="input.long()"))
+        raise RuntimeError(
+            errors.message(
+                "embedding: indices have the wrong dtype", got=input.dtype, expected=expected, fix="input.long()"
+            )
+        )
     if array.size and (array.min() < 0 or array.max() >= count):
         wrong = array[(array < 0) | (array >= count)][0]
-        raise IndexError(errors.message("embedding: index out of range in self", got=wrong, expected=f"0 to {count - 1}"))
+        raise IndexError(
+            errors.message("embedding: index out of range in self", got=wrong, expected=f"0 to {count - 1}")
+        )
 
 
 def _limit_rows(weight: Tensor, input: Tensor, max_norm: float, p: float) -> None:

@@ -16,7 +16,7 @@ from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
 from .adjoints import numpy_names, one, over, place, reduced_shape, spread
-from .elementwise import maximum, minimum
+from .bounds import maximum, minimum
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 

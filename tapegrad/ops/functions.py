@@ -1,4 +1,7 @@
-"""Functions of one variable, elementwise: one scalar expression each, with its derivative."""
+"""Functions of one variable, elementwise: one scalar expression each, with its derivative.
+
+The trigonometric and hyperbolic ones are in `trigonometry`.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,9 @@ LN2, LN10 = math.log(2), math.log(10)
 TWO_OVER_SQRT_PI, HALF_SQRT_PI = 2 / math.sqrt(math.pi), math.sqrt(math.pi) / 2
 
 __all__ = (
-    "abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil cos cosh deg2rad "
-    "digamma erf erfc erfinv exp exp2 expm1 fix floor frac lgamma log log10 log1p log2 logit nan_to_num neg negative "
-    "positive rad2deg reciprocal round rsqrt sgn sigmoid sign sin sinc sinh sqrt square tan tanh trunc"
-).replace(" relu relu_", "").split()
+    "abs absolute ceil digamma erf erfc erfinv exp exp2 expm1 fix floor frac lgamma log log10 log1p log2 logit "
+    "nan_to_num neg negative positive reciprocal round rsqrt sgn sigmoid sign sqrt square trunc"
+).split()
 
 # ---- sign and simple powers ----------------------------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ def _(g, out):
     return -0.5 * g * (out * out * out)
 
 
-# ---- exponentials and logarithms ------------------------------------------------------------------------------------
+# ---- exponentials and logarithms -----------------------------------------------------------------------------------
 
 
 @elementwise
@@ -230,151 +232,6 @@ def _(g, x):
     return g / (x + 1)
 
 
-# ---- trigonometric and hyperbolic functions -------------------------------------------------------------------------
-
-
-@elementwise
-def sin(x):
-    """The sine of angles in radians, elementwise.
-
-    >>> import tapegrad as torch
-    torch.sin(torch.tensor([0.0, 1.0]))
-    tensor([0.0000, 0.8415])
-    """
-    return e.sin(x)
-
-
-@sin.grad
-def _(g, x):
-    return g * cos(x)
-
-
-@elementwise
-def cos(x):
-    """The cosine of angles in radians, elementwise."""
-    return e.cos(x)
-
-
-@cos.grad
-def _(g, x):
-    return -g * sin(x)
-
-
-@elementwise
-def tan(x):
-    """The tangent of angles in radians, elementwise."""
-    return e.tan(x)
-
-
-@tan.grad
-def _(g, out):
-    return g * (1 + out * out)
-
-
-@elementwise
-def asin(x):
-    """The angle whose sine is `x`, elementwise, from -pi/2 to pi/2."""
-    return e.asin(x)
-
-
-@asin.grad
-def _(g, x):
-    return g * rsqrt(1 - x * x)
-
-
-@elementwise
-def acos(x):
-    """The angle whose cosine is `x`, elementwise, from 0 to pi."""
-    return e.acos(x)
-
-
-@acos.grad
-def _(g, x):
-    return -g * rsqrt(1 - x * x)
-
-
-@elementwise
-def atan(x):
-    """The angle whose tangent is `x`, elementwise, from -pi/2 to pi/2."""
-    return e.atan(x)
-
-
-@atan.grad
-def _(g, x):
-    return g / (x * x + 1)
-
-
-@elementwise
-def sinh(x):
-    """The hyperbolic sine, elementwise."""
-    return e.sinh(x)
-
-
-@sinh.grad
-def _(g, x):
-    return g * cosh(x)
-
-
-@elementwise
-def cosh(x):
-    """The hyperbolic cosine, elementwise."""
-    return e.cosh(x)
-
-
-@cosh.grad
-def _(g, x):
-    return g * sinh(x)
-
-
-@elementwise
-def tanh(x):
-    """The hyperbolic tangent, elementwise.
-
-    >>> import tapegrad as torch
-    torch.tanh(torch.tensor([0.0, 1.0]))
-    tensor([0.0000, 0.7616])
-    """
-    return e.tanh(x)
-
-
-@tanh.grad  # from `out`, not `x`: one multiply-add instead of cosh, and no overflow
-def _(g, out):
-    return g * (1 - out * out)
-
-
-@elementwise
-def asinh(x):
-    """The inverse of `sinh`, elementwise."""
-    return e.asinh(x)
-
-
-@asinh.grad
-def _(g, x):
-    return g * rsqrt(x * x + 1)
-
-
-@elementwise
-def acosh(x):
-    """The inverse of `cosh`, elementwise; NaN below 1."""
-    return e.acosh(x)
-
-
-@acosh.grad
-def _(g, x):
-    return g * rsqrt(x * x - 1)
-
-
-@elementwise
-def atanh(x):
-    """The inverse of `tanh`, elementwise."""
-    return e.atanh(x)
-
-
-@atanh.grad
-def _(g, x):
-    return g / (1 - x * x)
-
-
 @elementwise
 def sigmoid(x):
     """The logistic function `1 / (1 + exp(-x))`, elementwise.
@@ -391,7 +248,7 @@ def _(g, out):
     return g * (out * (1 - out))
 
 
-# ---- rounding -------------------------------------------------------------------------------------------------------
+# ---- rounding ------------------------------------------------------------------------------------------------------
 
 
 @elementwise
@@ -443,7 +300,7 @@ def _(g):
     return g
 
 
-# ---- error and gamma functions --------------------------------------------------------------------------------------
+# ---- error and gamma functions -------------------------------------------------------------------------------------
 
 
 @elementwise
@@ -506,7 +363,7 @@ def _(g):
     raise NotImplementedError(message("digamma: its derivative (polygamma) is not implemented"))
 
 
-# ---- with arguments -----------------------------------------------------------------------------------------------------
+# ---- with arguments ------------------------------------------------------------------------------------------------
 
 
 @elementwise(name="round")
@@ -576,40 +433,6 @@ def _(g, x):
     return where(isfinite(x), g, 0)
 
 
-@elementwise
-def sinc(x):
-    """`sin(pi x) / (pi x)`, elementwise, and 1 at 0."""
-    return e.where(x == 0, 1.0, e.sin(math.pi * x) / (math.pi * x))
-
-
-@sinc.grad
-def _(g, x):
-    t = math.pi * x
-    return where(x == 0, 0, g * ((t * cos(t) - sin(t)) / (t * x)))
-
-
-@elementwise
-def deg2rad(x):
-    """Degrees to radians, elementwise."""
-    return x * (math.pi / 180)
-
-
-@deg2rad.grad
-def _(g):
-    return g * (math.pi / 180)
-
-
-@elementwise
-def rad2deg(x):
-    """Radians to degrees, elementwise."""
-    return x * (180 / math.pi)
-
-
-@rad2deg.grad
-def _(g):
-    return g * (180 / math.pi)
-
-
 def positive(input):
     """`input` itself (`+x`).
 
@@ -622,19 +445,12 @@ def positive(input):
 
 
 absolute, negative, fix, sgn = abs, neg, trunc, sign
-arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
 
 for _second, _first in (
     ("absolute", "abs"),
     ("negative", "neg"),
     ("fix", "trunc"),
     ("sgn", "sign"),
-    ("arcsin", "asin"),
-    ("arccos", "acos"),
-    ("arctan", "atan"),
-    ("arcsinh", "asinh"),
-    ("arccosh", "acosh"),
-    ("arctanh", "atanh"),
 ):
     setattr(Tensor, _second, getattr(Tensor, _first))
     setattr(Tensor, _second + "_", getattr(Tensor, _first + "_"))

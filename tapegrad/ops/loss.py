@@ -1,7 +1,8 @@
 """Losses between two tensors of one shape: squared, absolute, Huber, binary cross entropy, likelihoods, divergence.
 
-Each is `reduce(f(x, target))`, with `reduction` "none" (the tensor of losses), "sum" or "mean". The common ones are one operation with
-its derivative; the others are compositions. Losses over classes are in `classes`, those with margins in `margin`.
+Each is `reduce(f(x, target))`, with `reduction` "none" (the tensor of losses), "sum" or "mean". The common ones are one
+operation with its derivative; the others are compositions. Losses over classes are in `classes`, those with margins in
+`margin`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from .. import errors
 from ..backends.cpu import rows
 from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor
-from ..ir import expr as e
 from ..dtypes import promote
+from ..ir import expr as e
 from ..shapes import broadcast
+from .bounds import clamp, maximum
 from .compare import where
-from .elementwise import clamp, maximum, xlogy
 from .functions import abs, exp, log, log1p, sigmoid
+from .powers import xlogy
 
 REDUCTIONS = ("none", "mean", "sum")
 
 
-# ---- reductions -----------------------------------------------------------------------------------------------------------
+# ---- reductions ------------------------------------------------------------------------------------------------------
 
 
 def check_reduction(where: str, reduction: str, size_average: Any = None, reduce: Any = None) -> str:
@@ -37,7 +39,9 @@ def check_reduction(where: str, reduction: str, size_average: Any = None, reduce
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
         warnings.warn(f"{where}: size_average and reduce are deprecated, use reduction={reduction!r}", stacklevel=3)
     if reduction not in REDUCTIONS:
-        text = errors.message(f"{where}: {reduction} is not a valid value for reduction", expected=" or ".join(map(repr, REDUCTIONS)))
+        text = errors.message(
+            f"{where}: {reduction} is not a valid value for reduction", expected=" or ".join(map(repr, REDUCTIONS))
+        )
         raise ValueError(text)
     return reduction
 
@@ -59,7 +63,9 @@ def _each(g: Any, reduction: str, shape: tuple[int, ...]) -> Any:
 
 
 def pair(where: str, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both tensors in one shape and dtype; sizes that differ are broadcast with a warning, as they are mostly a mistake."""
+    """Both tensors in one shape and dtype; sizes that differ are broadcast with a warning, as they are mostly a
+    mistake.
+    """
     if x.array.shape != target.array.shape:
         text = f"{where}: the target size {target.shape} differs from the input size {x.shape}, both are broadcast"
         warnings.warn(text, stacklevel=3)
@@ -82,7 +88,7 @@ def _require_float(where: str, x: Tensor) -> None:
         raise NotImplementedError(text)
 
 
-# ---- squared and absolute differences ---------------------------------------------------------------------------------------
+# ---- squared and absolute differences --------------------------------------------------------------------------------
 
 
 @op(name="mse_loss", node="MseLossBackward0")
@@ -185,7 +191,12 @@ def _(g, x, target, reduction, beta, x_shape):
 
 
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Tensor:
     """`d^2 / (2 beta)` where `d = |x - target| < beta`, `d - beta / 2` elsewhere (Girshick 2015).
 
@@ -258,7 +269,7 @@ def huber_loss(
     return _huber_loss(x, target, reduction, float(delta))
 
 
-# ---- binary cross entropy ---------------------------------------------------------------------------------------------------
+# ---- binary cross entropy --------------------------------------------------------------------------------------------
 
 
 @op(name="binary_cross_entropy", node="BinaryCrossEntropyBackward0")
@@ -357,7 +368,8 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """`binary_cross_entropy` of `sigmoid(x)`, computed as `max(x, 0) - x target + log(1 + exp(-|x|))`, which cannot overflow.
+    """`binary_cross_entropy` of `sigmoid(x)`, computed as `max(x, 0) - x target + log(1 + exp(-|x|))`, which cannot
+    overflow.
 
     Args:
         input: logits x, any shape.
@@ -386,7 +398,7 @@ def binary_cross_entropy_with_logits(
     return _bce_logits(input, target, weight, pos_weight, reduction)
 
 
-# ---- likelihoods and divergence ---------------------------------------------------------------------------------------------
+# ---- likelihoods and divergence --------------------------------------------------------------------------------------
 
 
 def kl_div(
@@ -415,8 +427,8 @@ def kl_div(
         return losses / input.shape[0] if input.dim() else losses
     reduction = check_reduction("kl_div", reduction, size_average, reduce)
     if reduction == "mean":
-        text = "kl_div: reduction='mean' also divides by the number of classes; 'batchmean' is the divergence as it is defined"
-        warnings.warn(text, stacklevel=2)
+        text = "reduction='mean' also divides by the number of classes; 'batchmean' is the divergence as it is defined"
+        warnings.warn(f"kl_div: {text}", stacklevel=2)
     if log_target:
         return reduced(target.exp() * (target - input), reduction)
     return reduced(xlogy(target, target) - target * input, reduction)
@@ -479,7 +491,9 @@ def gaussian_nll_loss(
         if input.shape[:-1] == var.shape:
             var = var.unsqueeze(-1)
         elif not (input.shape[:-1] == var.shape[:-1] and var.shape[-1:] == (1,)):
-            text = errors.message("gaussian_nll_loss: var is of incorrect size", got=f"{var.shape} for an input of {input.shape}")
+            text = errors.message(
+                "gaussian_nll_loss: var is of incorrect size", got=f"{var.shape} for an input of {input.shape}"
+            )
             raise ValueError(text)
     check_reduction("gaussian_nll_loss", reduction)
     if (var < 0).any():

@@ -17,7 +17,7 @@ from .activation import logsigmoid
 from .compare import where
 from .loss import check_reduction, reduced, same_dtype
 
-# ---- distances ------------------------------------------------------------------------------------------------------------
+# ---- distances -------------------------------------------------------------------------------------------------------
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -80,7 +80,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return (input[first] - input[second]).norm(p, 1)
 
 
-# ---- pairs ----------------------------------------------------------------------------------------------------------------
+# ---- pairs -----------------------------------------------------------------------------------------------------------
 
 
 def margin_ranking_loss(
@@ -101,7 +101,9 @@ def margin_ranking_loss(
     reduction = check_reduction("margin_ranking_loss", reduction, size_average, reduce)
     if not input1.dim() == input2.dim() == target.dim():
         got = f"{input1.shape}, {input2.shape}, {target.shape}"
-        raise RuntimeError(errors.message("margin_ranking_loss : All input tensors should have same dimension", got=got))
+        raise RuntimeError(
+            errors.message("margin_ranking_loss : All input tensors should have same dimension", got=got)
+        )
     return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
@@ -162,7 +164,7 @@ def cosine_embedding_loss(
     return reduced(like + unlike, reduction)
 
 
-# ---- triplets ---------------------------------------------------------------------------------------------------------------
+# ---- triplets --------------------------------------------------------------------------------------------------------
 
 
 def _check_margin(where: str, margin: float) -> None:
@@ -228,7 +230,9 @@ def triplet_margin_with_distance_loss(
     _check_margin("triplet_margin_with_distance_loss", margin)
     if not anchor.dim() == positive.dim() == negative.dim():
         got = f"{anchor.dim()}, {positive.dim()} and {negative.dim()}"
-        raise RuntimeError(errors.message("triplet_margin_with_distance_loss: the numbers of dimensions differ", got=got))
+        raise RuntimeError(
+            errors.message("triplet_margin_with_distance_loss: the numbers of dimensions differ", got=got)
+        )
     return _triplet(distance_function or pairwise_distance, anchor, positive, negative, margin, swap, reduction)
 
 
@@ -241,7 +245,7 @@ def _triplet(
     return reduced((near - far + margin).clamp_min(0), reduction)
 
 
-# ---- classes ----------------------------------------------------------------------------------------------------------------
+# ---- classes ---------------------------------------------------------------------------------------------------------
 
 
 @op(name="_is_class", nondiff=True)
@@ -281,14 +285,18 @@ def multi_margin_loss(
         raise ValueError(errors.message("multi_margin_loss: only p == 1 and p == 2 supported", got=p))
     if input.dim() not in (1, 2) or input.shape[-1] == 0:
         expected = "(N, C) or (C,)"
-        raise RuntimeError(errors.message("multi_margin_loss: scores have the wrong shape", got=tuple(input.shape), expected=expected))
+        raise RuntimeError(
+            errors.message("multi_margin_loss: scores have the wrong shape", got=tuple(input.shape), expected=expected)
+        )
     x = input if input.dim() == 2 else input.unsqueeze(0)
     if target.numel() != x.shape[0] or target.dim() > 1:
         got = f"input {tuple(input.shape)}, target {tuple(target.shape)}"
         raise RuntimeError(errors.message("multi_margin_loss: one class number is needed for each row", got=got))
     classes = x.shape[1]
     if weight is not None and weight.numel() != classes:
-        raise RuntimeError(errors.message("multi_margin_loss: inconsistent weight size", got=tuple(weight.shape), expected=classes))
+        raise RuntimeError(
+            errors.message("multi_margin_loss: inconsistent weight size", got=tuple(weight.shape), expected=classes)
+        )
     target = target.reshape(-1)
     if target.numel() and (target.min() < 0 or target.max() >= classes):
         raise RuntimeError(errors.message("multi_margin_loss: target out of range", expected=f"0 to {classes - 1}"))
@@ -333,7 +341,9 @@ def multilabel_margin_loss(
     x = input if input.dim() == 2 else input.unsqueeze(0)
     classes = x.shape[1]
     if target.numel() and (target.min() < -1 or target.max() >= classes):
-        raise RuntimeError(errors.message("multilabel_margin_loss: target is out of range", expected=f"-1 to {classes - 1}"))
+        raise RuntimeError(
+            errors.message("multilabel_margin_loss: target is out of range", expected=f"-1 to {classes - 1}")
+        )
     listed = _listed_classes(x, target.reshape(x.shape))
     gap = (1 - x.unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)  # (N, C of the target, C of the others)
     gap = gap * listed.unsqueeze(2) * (1 - listed).unsqueeze(1)

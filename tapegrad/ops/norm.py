@@ -1,7 +1,8 @@
 """Normalisation: layer, group, batch, instance and root-mean-square norm, and local response normalisation.
 
-The first four are one operation, `(x - mean) * rstd * weight + bias`; they differ in what a row is, the set of axes that mean and
-variance run over. Mean and variance are computed beforehand, outside the tape: the derivative accounts for them.
+The first four are one operation, `(x - mean) * rstd * weight + bias`; they differ in what a row is, the set of axes
+that mean and variance run over. Mean and variance are computed beforehand, outside the tape: the derivative accounts
+for them.
 
 References: Ba et al. 2016 (layer), Wu & He 2018 (group), Ioffe & Szegedy 2015 (batch), Ulyanov et al. 2016 (instance),
 Zhang & Sennrich 2019 (rms), Krizhevsky et al. 2012 (local response).
@@ -22,7 +23,7 @@ from ..core.tensor import Tensor, wrap
 from ..dtypes import float64
 from ..modes import no_grad
 
-# ---- the operation --------------------------------------------------------------------------------------------------------
+# ---- the operation ---------------------------------------------------------------------------------------------------
 
 _NODES = {
     "layer": "NativeLayerNormBackward0",
@@ -54,7 +55,15 @@ def _stats_in_operations(x: Tensor, axes: tuple, eps: float) -> tuple[Tensor, Te
 
 
 def _backward_in_operations(
-    g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, rstd: Tensor, axes: tuple, wshape: tuple, frozen: bool, needs: tuple
+    g: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    mean: Tensor,
+    rstd: Tensor,
+    axes: tuple,
+    wshape: tuple,
+    frozen: bool,
+    needs: tuple,
 ) -> tuple:
     """What `rows.normalize_backward` computes, as recorded operations, so that it can be differentiated again."""
     over = tuple(i for i, n in enumerate(wshape) if n == 1)
@@ -74,7 +83,14 @@ def _backward_in_operations(
 
 
 def _over(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, kind: str, axes: tuple, wshape: tuple, eps: float, stats: Any = None
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    kind: str,
+    axes: tuple,
+    wshape: tuple,
+    eps: float,
+    stats: Any = None,
 ) -> Tensor:
     """Normalise over `axes`; `stats` are (mean, variance) arrays of constants."""
     mean, var = stats or rows.moments(x.array, axes)
@@ -82,7 +98,7 @@ def _over(
     return _normalize(x, weight, bias, wrap(mean), wrap(rstd), kind, axes, wshape, eps, stats is not None)
 
 
-# ---- layer and group ------------------------------------------------------------------------------------------------------
+# ---- layer and group -------------------------------------------------------------------------------------------------
 
 
 def layer_norm(
@@ -138,7 +154,9 @@ def rms_norm(
     return out if weight is None else out * weight
 
 
-def _normalized(where: str, x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None) -> tuple[int, ...]:
+def _normalized(
+    where: str, x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None
+) -> tuple[int, ...]:
     """The normalised shape as a tuple, checked."""
     if isinstance(shape, int) or not all(isinstance(n, (int, np.integer)) for n in shape):
         raise TypeError(errors.message(f"{where}: normalized_shape must be a tuple of ints", got=repr(shape)))
@@ -147,19 +165,28 @@ def _normalized(where: str, x: Tensor, shape: Sequence[int], weight: Tensor | No
         raise RuntimeError(errors.message(f"{where}: normalized_shape must have at least one dimension", got=shape))
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and t.array.shape != shape:
-            raise RuntimeError(errors.message(f"{where}: {name} must have the normalized shape", got=tuple(t.shape), expected=shape))
+            raise RuntimeError(
+                errors.message(f"{where}: {name} must have the normalized shape", got=tuple(t.shape), expected=shape)
+            )
     if x.array.shape[-len(shape) :] != shape:
         expected = f"(*, {', '.join(map(str, shape))})"
-        raise RuntimeError(errors.message(f"{where}: the input does not end in the normalized shape", got=tuple(x.shape), expected=expected))
+        raise RuntimeError(
+            errors.message(
+                f"{where}: the input does not end in the normalized shape", got=tuple(x.shape), expected=expected
+            )
+        )
     if x.array.dtype.kind in "biu":
-        raise NotImplementedError(errors.message(f"{where}: not implemented for {x.dtype}", fix="convert with .float()"))
+        raise NotImplementedError(
+            errors.message(f"{where}: not implemented for {x.dtype}", fix="convert with .float()")
+        )
     return shape
 
 
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Normalise groups of channels: `(x - mean) / sqrt(var + eps) * weight + bias`, with a mean and variance per sample and group.
+    """Normalise groups of channels: `(x - mean) / sqrt(var + eps) * weight + bias`, with a mean and variance per sample
+    and group.
 
     Args:
         input: (N, C, *).
@@ -184,7 +211,7 @@ def group_norm(
     return out.reshape(input.shape)
 
 
-# ---- batch and instance -----------------------------------------------------------------------------------------------------
+# ---- batch and instance ----------------------------------------------------------------------------------------------
 
 
 def batch_norm(
@@ -219,7 +246,9 @@ def batch_norm(
     if training and count == 1:
         what = "batch_norm: Expected more than 1 value per channel when training"
         raise ValueError(errors.message(what, got=tuple(input.shape)))
-    _check_channels("batch_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_channels(
+        "batch_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
     axes = (0, *range(2, input.dim()))
     wshape = (1, channels, *(1,) * (input.dim() - 2))
     if not training:
@@ -229,7 +258,9 @@ def batch_norm(
         stats = tuple(rows.wide(t.array).reshape(wshape) for t in (running_mean, running_var))
         return _over(input, weight, bias, "batch", axes, wshape, eps, stats)
     if input.array.dtype.kind in "biu":
-        raise NotImplementedError(errors.message(f"batch_norm: not implemented for {input.dtype}", fix="convert with .float()"))
+        raise NotImplementedError(
+            errors.message(f"batch_norm: not implemented for {input.dtype}", fix="convert with .float()")
+        )
     mean, var = rows.moments(input.array, axes)
     unbiased = var * (count / max(count - 1, 1))
     _update(running_mean, mean, momentum)
@@ -273,14 +304,14 @@ def instance_norm(
     """
     if not use_input_stats and (running_mean is None or running_var is None):
         raise RuntimeError(errors.message("instance_norm: running statistics are needed when use_input_stats is false"))
-    n, c, *rest = input.shape
+    c, *rest = input.shape[1:]
     if use_input_stats and math.prod(rest) == 1:
         what = "instance_norm: Expected more than 1 spatial element when training"
         raise ValueError(errors.message(what, got=tuple(input.shape)))
     _check_channels("instance_norm", c, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     axes, wshape = tuple(range(2, input.dim())), (1, c, *(1,) * len(rest))
     if not use_input_stats:
-        stats = tuple(rows.wide(t.array).reshape(wshape) for t in (running_mean, running_var))  # type: ignore[union-attr]
+        stats = tuple(rows.wide(t.array).reshape(wshape) for t in (running_mean, running_var))
         return _over(input, weight, bias, "batch", axes, wshape, eps, stats)
     mean, var = rows.moments(input.array, axes)  # (N, C, 1, ...)
     count = math.prod(rest)

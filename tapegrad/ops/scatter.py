@@ -321,32 +321,40 @@ def _(g, x, dim, index, src, reduce, include_self, out):
 
 def _reduce_gradients(g, x, dim, index, src, reduce, include_self, out) -> tuple:
     """Gradients of the input (as if it took part) and of the source."""
-    shape = src.shape
+    shape = tuple(src.shape)
     if reduce == "sum":
         return g, _part(g, index, shape, dim)
     if reduce == "mean":
-        counts = x * 0 + 1 if include_self else x * 0
-        counts = scatter_add(counts, dim, index, src * 0 + 1)
-        g = g / where(counts == 0, 1, counts)
+        g = g / arrivals(x, index, None, x == x if include_self else None, dim)
         return g, _part(g, index, shape, dim)
     if reduce == "prod":
         return _product_gradients(g, x, dim, index, src, include_self, out)
-    chosen, picked = x == out, _part(out, index, shape, dim) == src
-    ties = scatter_add(where(chosen, x * 0 + 1, x * 0), dim, index, where(picked, src * 0 + 1, src * 0))
-    g = g / where(ties == 0, 1, ties)
+    chosen, picked = x == out, src == _part(out, index, shape, dim)
+    g = g / arrivals(x, index, picked, chosen, dim)
     return where(chosen, g, 0), where(picked, _part(g, index, shape, dim), 0)
+
+
+@op(nondiff=True)
+def arrivals(x: Array, index: Array, sent: Array | None, own: Array | None, dim):
+    """How many true elements of `sent` (None: all) arrive at each place of `x`, its own included; 1 where none does."""
+    found = np.zeros(x.shape, x.dtype) if own is None else own.astype(x.dtype)
+    if index.size:
+        source = np.ones(index.shape, x.dtype) if sent is None else sent.astype(x.dtype)
+        kernels.scatter_add(found, dim % max(x.ndim, 1), index, source)
+    found[found == 0] = 1
+    return found
 
 
 def _product_gradients(g, x, dim, index, src, include_self, out) -> tuple:
     """A product without one factor is the product divided by it, unless that is 0: then the others are multiplied."""
+    shape = tuple(src.shape)
     safe = where(x == 0, 1, x)
     own = g * scatter_reduce(safe, dim, index, src, "prod", include_self=include_self) / safe
     zero = src == 0
-    zeros = _part(scatter_add(x * 0, dim, index, where(zero, src * 0 + 1, src * 0)), index, src.shape, dim)
-    single = zero & (zeros == 1)
+    single = zero & (_part(arrivals(x, index, zero, None, dim), index, shape, dim) == 1)
     others = scatter_reduce(x, dim, index, where(single, 1, src), "prod", include_self=include_self)
-    alone = _part(g * others, index, src.shape, dim)
-    return own, where(single, alone, _part(g * out, index, src.shape, dim) / where(zero, 1, src))
+    alone = _part(g * others, index, shape, dim)
+    return own, where(single, alone, _part(g * out, index, shape, dim) / where(zero, 1, src))
 
 
 def index_reduce(

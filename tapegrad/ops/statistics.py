@@ -15,7 +15,7 @@ from ..core.tensor import Tensor, wrap
 from ..errors import message
 from .adjoints import numpy_names, one
 from .compare import ne, where
-from .elementwise import clamp
+from .bounds import clamp
 from .functions import sqrt
 from .joining import cat
 from .reduce import norm_grad, sum, vector_norm

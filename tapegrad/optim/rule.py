@@ -1,7 +1,7 @@
 """`@rule`: the mathematics of an optimizer, declared once, for one element of a parameter.
 
     @rule
-    def sgd(p, g, *, lr, weight_decay=None):
+    def sgd_rule(p, g, *, lr, weight_decay=None):
         if weight_decay is not None:
             g = g + weight_decay * p
         return dict(p=p - lr * g)
@@ -9,31 +9,52 @@
 The function is called with expressions (`ir.expr`) and returns the new value of each variable that changes. Positional
 parameters are the parameter `p`, its gradient `g` and the state by PyTorch's names; one annotated `Number` is a number
 per parameter (a step count), the others are arrays like `p`. Keyword parameters are options: one without a default is
-a number that may change from step to step; one with the default None is such a number, or None and compiled away; one
+a number that may change from step to step; one with the default None is such a number, or zero and compiled away; one
 with the default False is a switch.
 
-From a rule follow the NumPy update (`backends.cpu.optimizers`) and the printed formula:
+From a rule follow the state an optimizer keeps, the NumPy update (`backends.cpu.optimizers`), the step as recorded
+operations (`differentiable=True`), and the printed formula:
 
-    >>> print(sgd)
+    >>> import tapegrad as torch
+    >>> print(torch.optim.SGD.rule)
     p' = p - lr * g
-    >>> print(sgd.formula(weight_decay=True))
-    p' = p - lr * (g + weight_decay * p)
+    >>> print(torch.optim.SGD.rule.formula(momentum=True, weight_decay=True))
+    momentum_buffer' = momentum * momentum_buffer + (g + weight_decay * p)
+    p' = p - lr * momentum_buffer'
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..backends.cpu.optimizers import Update
+from ..backends.cpu.optimizers import NUMBER_FUNCTIONS, Update
 from ..core.tensor import Tensor, wrap
+from ..errors import message
 from ..ir import expr
-from ..modes import defaults, enable_grad
-from .optimizer import Optimizer
+from ..modes import enable_grad
+from ..ops.compare import where
+from ..ops.bounds import maximum, minimum
+from ..ops.functions import abs, sign, sqrt
+from .optimizer import Optimizer, number_tensor
 
 Number = float  # the annotation of state that is one number per parameter
+
+ARITHMETIC: dict[str, Callable] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "pow": operator.pow,
+    "neg": operator.neg,
+    "gt": operator.gt,
+    "lt": operator.lt,
+}
+ON_NUMBERS = {**ARITHMETIC, **NUMBER_FUNCTIONS}
+ON_TENSORS = {**ARITHMETIC, "abs": abs, "sign": sign, "sqrt": sqrt, "maximum": maximum, "minimum": minimum, "where": where}
 
 
 class Rule:
@@ -155,7 +176,7 @@ class RuleOptimizer(Optimizer):
             value = group.get(name, False) if pair is None else group[pair[0]][pair[1]]
             if name in rule.switches:
                 value = bool(value)
-            elif name in rule.optional and not (value.__class__ is Tensor and value.requires_grad) and value == 0:
+            elif name in rule.optional and not (isinstance(value, Tensor) and value.requires_grad) and value == 0:
                 value = None
             found[name] = value
         return found
@@ -241,5 +262,49 @@ def evaluate(roots: dict[str, expr.Expr], known: dict[str, Any]) -> dict[str, An
             elif id(x) not in values:
                 operands = [values[id(a)] for a in x.args]
                 tensors = any(isinstance(a, Tensor) for a in operands)
-                values[id(x)] = (TENSOR_FUNCTIONS if tensors else NUMBER_FUNCTIONS)[x.op](*operands)
+                values[id(x)] = (ON_TENSORS if tensors else ON_NUMBERS)[x.op](*operands)
     return {name: values[id(root)] for name, root in roots.items()}
+
+
+# ---- what rules and the checks of options share ------------------------------------------------------------------
+
+
+def slope(p: Any, g: Any, weight_decay: Any, maximize: bool) -> Any:
+    """The gradient of what is minimised: `g`, or -g to maximise, plus that of weight_decay / 2 * p ** 2."""
+    if maximize:
+        g = -g
+    return g if weight_decay is None else g + weight_decay * p
+
+
+def check_options(optimizer: str, *, betas: tuple = (), **nonnegative: Any) -> None:
+    """Refuse options that no optimizer can work with.
+
+    Raises:
+        ValueError: one of `nonnegative` is negative or NaN, a Tensor option has several elements, or a beta is outside [0, 1).
+    """
+    for name, value in nonnegative.items():
+        _check_single(optimizer, name, value)
+        if not value >= 0:
+            raise ValueError(message(f"{optimizer}: {name} is negative or not a number", got=f"{name}={value}", expected=f"{name} >= 0"))
+    for i, value in enumerate(betas):
+        _check_single(optimizer, f"betas[{i}]", value)
+        if not 0 <= value < 1:
+            what = f"{optimizer}: betas[{i}] is outside [0, 1)"
+            raise ValueError(message(what, got=f"betas={betas}", expected="0 <= beta < 1"))
+
+
+def _check_single(optimizer: str, name: str, value: Any) -> None:
+    if isinstance(value, Tensor) and value.array.size != 1:
+        text = message(f"{optimizer}: {name} as a Tensor has one element", got=f"shape {tuple(value.array.shape)}")
+        raise ValueError(text)
+
+
+def check_switches(optimizer: str, fused: bool | None, foreach: bool | None, differentiable: bool) -> None:
+    """Refuse combinations of implementations that PyTorch refuses; here there is one, that does all.
+
+    Raises:
+        RuntimeError: `fused` together with `foreach` or `differentiable`.
+    """
+    if fused and (foreach or differentiable):
+        other = "foreach" if foreach else "differentiable"
+        raise RuntimeError(message(f"{optimizer}: fused=True cannot be combined with {other}=True", fix=f"drop {other}=True"))

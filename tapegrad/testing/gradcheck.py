@@ -1,8 +1,8 @@
 """`gradcheck`: are the derivatives right? The recorded ones are compared with finite differences.
 
 The numeric Jacobian is computed entry by entry with central differences in double precision,
-`(f(x + eps) - f(x - eps)) / (2 eps)`; the recorded one by a backward pass for each output element. With `fast_mode` only
-the inner products `<v, J u>` with random `u, v` are compared, which takes three evaluations however large the input.
+`(f(x + eps) - f(x - eps)) / (2 eps)`; the recorded one by a backward pass for each output element. With `fast_mode`
+only the inner products `<v, J u>` with random `u, v` are compared: three evaluations, however large the input.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ def gradcheck(
     args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = [(i, t) for i, t in enumerate(args) if isinstance(t, Tensor) and t.requires_grad]
     if not checked:
-        raise ValueError(message("gradcheck: no input requires grad", fix="create inputs with requires_grad=True and dtype=torch.float64"))
+        raise ValueError(
+            message(
+                "gradcheck: no input requires grad", fix="create inputs with requires_grad=True and dtype=torch.float64"
+            )
+        )
     compare = _compare_directions if fast_mode else _compare_entries
     try:
         for k, out in enumerate(_outputs(func, args)):

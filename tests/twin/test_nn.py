@@ -51,8 +51,16 @@ PROBABILITIES = np.exp(normal(3, 5)) / 5
 
 # name -> [(arguments, keyword arguments, inputs), ...]
 CASES = {
-    "Linear": [((4, 3), {}, X), ((4, 3), {"bias": False}, X), ((4, 3), {}, (normal(2, 5, 4),)), ((4, 2), {}, (normal(4),))],
-    "Bilinear": [((4, 3, 5), {}, (normal(2, 4), normal(2, 3))), ((4, 3, 5), {"bias": False}, (normal(2, 6, 4), normal(2, 6, 3)))],
+    "Linear": [
+        ((4, 3), {}, X),
+        ((4, 3), {"bias": False}, X),
+        ((4, 3), {}, (normal(2, 5, 4),)),
+        ((4, 2), {}, (normal(4),)),
+    ],
+    "Bilinear": [
+        ((4, 3, 5), {}, (normal(2, 4), normal(2, 3))),
+        ((4, 3, 5), {"bias": False}, (normal(2, 6, 4), normal(2, 6, 3))),
+    ],
     "Identity": [((), {}, X), ((3,), {"a": 4}, X)],
     "Flatten": [((), {}, NCHW), ((0, 1), {}, NCHW)],
     "Unflatten": [((1, (2, 2)), {}, X), ((1, (2, -1)), {}, NCL)],
@@ -100,14 +108,27 @@ CASES = {
         ((7, 3), {"max_norm": 1.0, "norm_type": 3.0}, (classes(7, 4),)),
         ((40, 70), {}, (classes(40, 100),)),
     ],
-    "LayerNorm": [((4,), {}, X), (((4, 5),), {"eps": 1e-3}, NCL), ((5,), {"bias": False}, NCL), ((5,), {"elementwise_affine": False}, NCL)],
+    "LayerNorm": [
+        ((4,), {}, X),
+        (((4, 5),), {"eps": 1e-3}, NCL),
+        ((5,), {"bias": False}, NCL),
+        ((5,), {"elementwise_affine": False}, NCL),
+    ],
     "RMSNorm": [((4,), {}, X), (((4, 5),), {"eps": 1e-3}, NCL), ((5,), {"elementwise_affine": False}, NCL)],
     "GroupNorm": [((2, 4), {}, NCHW), ((2, 4), {}, X), ((2, 4), {"affine": False}, NCL)],
     "LocalResponseNorm": [((2,), {}, NCHW), ((3,), {"alpha": 0.1, "beta": 0.5, "k": 2.0}, NCL)],
-    "BatchNorm1d": [((4,), {}, X), ((4,), {"momentum": None}, NCL), ((4,), {"affine": False, "track_running_stats": False}, X)],
+    "BatchNorm1d": [
+        ((4,), {}, X),
+        ((4,), {"momentum": None}, NCL),
+        ((4,), {"affine": False, "track_running_stats": False}, X),
+    ],
     "BatchNorm2d": [((4,), {}, NCHW), ((4,), {"bias": False}, NCHW)],
     "BatchNorm3d": [((4,), {}, NCDHW)],
-    "InstanceNorm1d": [((4,), {}, NCL), ((4,), {"affine": True, "track_running_stats": True}, NCL), ((3,), {}, (normal(3, 5),))],
+    "InstanceNorm1d": [
+        ((4,), {}, NCL),
+        ((4,), {"affine": True, "track_running_stats": True}, NCL),
+        ((3,), {}, (normal(3, 5),)),
+    ],
     "InstanceNorm2d": [((4,), {"affine": True}, NCHW)],
     "InstanceNorm3d": [((4,), {}, NCDHW)],
     "MSELoss": [((), {"reduction": r}, PAIR) for r in ("none", "sum", "mean")],
@@ -135,13 +156,23 @@ CASES = {
         ((Fixed(uniform(5)),), {"label_smoothing": 0.2, "reduction": "none"}, (normal(3, 5), PROBABILITIES)),
         ((), {"reduction": "sum"}, (normal(5), PROBABILITIES[0])),
     ],
-    "BCELoss": [((), {}, (uniform(3, 4), uniform(3, 4))), ((Fixed(uniform(4)),), {"reduction": "sum"}, (uniform(3, 4), uniform(3, 4)))],
+    "BCELoss": [
+        ((), {}, (uniform(3, 4), uniform(3, 4))),
+        ((Fixed(uniform(4)),), {"reduction": "sum"}, (uniform(3, 4), uniform(3, 4))),
+    ],
     "BCEWithLogitsLoss": [
         ((), {}, (normal(3, 4) * 10, uniform(3, 4))),
-        ((Fixed(uniform(4)),), {"pos_weight": Fixed(uniform(4) * 3), "reduction": "sum"}, (normal(3, 4), uniform(3, 4))),
+        (
+            (Fixed(uniform(4)),),
+            {"pos_weight": Fixed(uniform(4) * 3), "reduction": "sum"},
+            (normal(3, 4), uniform(3, 4)),
+        ),
         ((), {"reduction": "none"}, PAIR),
     ],
-    "KLDivLoss": [((), {"reduction": "batchmean"}, (normal(3, 4), uniform(3, 4))), ((), {"reduction": "sum", "log_target": True}, PAIR)],
+    "KLDivLoss": [
+        ((), {"reduction": "batchmean"}, (normal(3, 4), uniform(3, 4))),
+        ((), {"reduction": "sum", "log_target": True}, PAIR),
+    ],
     "PoissonNLLLoss": [
         ((), {}, (normal(3, 4), uniform(3, 4) * 5)),
         ((), {"log_input": False, "full": True, "reduction": "sum"}, (uniform(3, 4), uniform(3, 4) * 5)),
@@ -154,27 +185,58 @@ CASES = {
     "HingeEmbeddingLoss": [((), {}, (normal(3, 4), Fixed(signs(3, 4))))],
     "SoftMarginLoss": [((), {"reduction": r}, (normal(3, 4), Fixed(signs(3, 4)))) for r in ("none", "sum", "mean")],
     "MarginRankingLoss": [((0.5,), {}, (*PAIR, Fixed(signs(3, 4))))],
-    "CosineEmbeddingLoss": [((), {"margin": 0.2}, (*PAIR, Fixed(signs(3)))), ((), {}, (normal(4), normal(4), Fixed(signs())))],
-    "TripletMarginLoss": [((), {}, (*PAIR, normal(3, 4))), ((), {"p": 1, "swap": True, "reduction": "none"}, (*PAIR, normal(3, 4)))],
-    "TripletMarginWithDistanceLoss": [((), {"margin": 2.0}, (*PAIR, normal(3, 4))), ((), {"swap": True}, (*PAIR, normal(3, 4)))],
+    "CosineEmbeddingLoss": [
+        ((), {"margin": 0.2}, (*PAIR, Fixed(signs(3)))),
+        ((), {}, (normal(4), normal(4), Fixed(signs()))),
+    ],
+    "TripletMarginLoss": [
+        ((), {}, (*PAIR, normal(3, 4))),
+        ((), {"p": 1, "swap": True, "reduction": "none"}, (*PAIR, normal(3, 4))),
+    ],
+    "TripletMarginWithDistanceLoss": [
+        ((), {"margin": 2.0}, (*PAIR, normal(3, 4))),
+        ((), {"swap": True}, (*PAIR, normal(3, 4))),
+    ],
     "MultiMarginLoss": [
         ((), {}, (normal(3, 5), classes(5, 3))),
         ((2, 0.5, Fixed(uniform(5))), {"reduction": "none"}, (normal(3, 5), classes(5, 3))),
         ((), {}, (normal(5), np.array(2))),
     ],
-    "MultiLabelMarginLoss": [((), {}, (normal(2, 4), np.array([[3, 0, -1, 1], [-1, 0, 1, 2]]))), ((), {}, (normal(4), np.array([1, 2, -1, 0])))],
-    "MultiLabelSoftMarginLoss": [((), {}, (normal(3, 4), uniform(3, 4))), ((Fixed(uniform(4)),), {"reduction": "sum"}, PAIR)],
+    "MultiLabelMarginLoss": [
+        ((), {}, (normal(2, 4), np.array([[3, 0, -1, 1], [-1, 0, 1, 2]]))),
+        ((), {}, (normal(4), np.array([1, 2, -1, 0]))),
+    ],
+    "MultiLabelSoftMarginLoss": [
+        ((), {}, (normal(3, 4), uniform(3, 4))),
+        ((Fixed(uniform(4)),), {"reduction": "sum"}, PAIR),
+    ],
     "PairwiseDistance": [((), {}, PAIR), ((3.0,), {"keepdim": True}, PAIR)],
     "CosineSimilarity": [((), {}, PAIR), ((0,), {}, PAIR)],
 }
 CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
 # Layers of other families, with twin tests of their own.
-ELSEWHERE = ("Conv", "Pool", "Pad", "Attention", "Transformer", "RNN", "LSTM", "GRU", "Fold", "Unfold", "Upsampl", "Upsample", "CTC", "Bag")
+ELSEWHERE = (
+    "Conv",
+    "Pool",
+    "Pad",
+    "Attention",
+    "Transformer",
+    "RNN",
+    "LSTM",
+    "GRU",
+    "Fold",
+    "Unfold",
+    "Upsampl",
+    "Upsample",
+    "CTC",
+    "Bag",
+)
 # The gradient's node has another name where one operation here is several there, or the other way round.
 OTHER_NODES = {
-    "Bilinear", "Flatten", "Unflatten", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "GroupNorm", "InstanceNorm1d",
-    "InstanceNorm2d", "InstanceNorm3d", "NLLLoss", "CrossEntropyLoss", "MultiMarginLoss", "MultiLabelMarginLoss", "RReLU",
-    "PairwiseDistance", "RMSNorm", "AlphaDropout", "FeatureAlphaDropout", "Dropout1d", "Dropout3d", "MultiLabelSoftMarginLoss",
+    "Bilinear", "Flatten", "Unflatten", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "GroupNorm",
+    "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "NLLLoss", "CrossEntropyLoss", "MultiMarginLoss",
+    "MultiLabelMarginLoss", "RReLU", "PairwiseDistance", "RMSNorm", "AlphaDropout", "FeatureAlphaDropout", "Dropout1d", "Dropout3d",
+    "MultiLabelSoftMarginLoss",
 }  # fmt: skip
 ALL = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 
@@ -233,10 +295,14 @@ def test_layer(name, i, training):
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
     for (key, a), b in zip(ours.state_dict().items(), theirs.state_dict().values()):
-        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=key)
-    assert {k: dict(v) for k, v in ours.state_dict()._metadata.items()} == {k: dict(v) for k, v in theirs.state_dict()._metadata.items()}
+        np.testing.assert_allclose(a.numpy(), b.numpy(), 3e-7, err_msg=key)  # normal draws may differ in the last bit
+    assert {k: dict(v) for k, v in ours.state_dict()._metadata.items()} == {
+        k: dict(v) for k, v in theirs.state_dict()._metadata.items()
+    }
     for _ in range(2):
-        (out, leaves), (reference, others) = (step(lib, m.train(training), inputs) for lib, m in ((tapegrad, ours), (torch, theirs)))
+        (out, leaves), (reference, others) = (
+            step(lib, m.train(training), inputs) for lib, m in ((tapegrad, ours), (torch, theirs))
+        )
         close(out, reference, "output")
         assert out.requires_grad == reference.requires_grad
         if name not in OTHER_NODES and reference.grad_fn is not None:
@@ -249,12 +315,52 @@ def test_layer(name, i, training):
             close(a, b, key)
 
 
+# Parameters that PyTorch writes by hand in a signature that cannot be read, or that are private there.
+UNREAD = {
+    "bilinear", "celu_", "channel_shuffle", "cosine_similarity", "elu_", "gelu", "glu", "hardshrink", "hardtanh_",
+    "leaky_relu_", "linear", "logsigmoid", "one_hot", "pairwise_distance", "pdist", "pixel_shuffle",
+    "pixel_unshuffle", "prelu", "relu_", "rrelu_", "selu_", "softplus", "softshrink", "threshold_",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(tapegrad.nn.functional.__all__) - UNREAD))
+def test_function_signature(name):
+    """Names, order, defaults and kinds of the parameters of functions."""
+    compare_signatures(getattr(tapegrad.nn.functional, name), getattr(torch.nn.functional, name))
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) | CONTAINERS - {"Module"}))
+def test_layer_signature(name):
+    compare_signatures(getattr(tapegrad.nn, name).__init__, getattr(torch.nn, name).__init__)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n in vars(torch.nn.init) if n.endswith("_") and not n.startswith("_")) + ["calculate_gain"]
+)
+def test_init_signature(name):
+    compare_signatures(getattr(tapegrad.nn.init, name), getattr(torch.nn.init, name))
+
+
+def compare_signatures(ours, theirs):
+    found = []
+    for function in (ours, theirs):
+        parameters = [
+            p
+            for p in inspect.signature(function).parameters.values()
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        found.append([(p.name, p.default, p.kind) for p in parameters])
+    assert found[0] == found[1]
+
+
 SMOOTH = [
-    ("Linear", 0), ("Bilinear", 0), ("SiLU", 0), ("Mish", 0), ("GELU", 0), ("GELU", 1), ("Softplus", 0), ("LogSigmoid", 0), ("GLU", 0),
-    ("Softmax", 0), ("LogSoftmax", 0), ("ELU", 0), ("SELU", 0), ("CELU", 0), ("PReLU", 1), ("LayerNorm", 0), ("LayerNorm", 1),
-    ("GroupNorm", 0), ("BatchNorm1d", 0), ("InstanceNorm1d", 0), ("RMSNorm", 0), ("Embedding", 1), ("Embedding", 2), ("MSELoss", 2),
-    ("SmoothL1Loss", 1), ("HuberLoss", 1), ("NLLLoss", 1), ("CrossEntropyLoss", 0), ("CrossEntropyLoss", 2), ("CrossEntropyLoss", 4),
-    ("CrossEntropyLoss", 5), ("CrossEntropyLoss", 7), ("BCELoss", 1), ("BCEWithLogitsLoss", 1), ("SoftMarginLoss", 2),
+    ("Linear", 0), ("Bilinear", 0), ("SiLU", 0), ("Mish", 0), ("GELU", 0), ("GELU", 1), ("Softplus", 0),
+    ("LogSigmoid", 0), ("GLU", 0), ("Softmax", 0), ("LogSoftmax", 0), ("ELU", 0), ("SELU", 0), ("CELU", 0),
+    ("PReLU", 1), ("LayerNorm", 0), ("LayerNorm", 1), ("GroupNorm", 0), ("BatchNorm1d", 0), ("InstanceNorm1d", 0),
+    ("RMSNorm", 0), ("Embedding", 1), ("Embedding", 2), ("MSELoss", 2), ("SmoothL1Loss", 1), ("HuberLoss", 1),
+    ("NLLLoss", 1), ("CrossEntropyLoss", 0), ("CrossEntropyLoss", 2), ("CrossEntropyLoss", 4),
+    ("CrossEntropyLoss", 5), ("CrossEntropyLoss", 7), ("BCELoss", 1), ("BCEWithLogitsLoss", 1),
+    ("SoftMarginLoss", 2),
 ]  # fmt: skip
 
 
@@ -281,7 +387,9 @@ def test_second_derivative(name, i, training):
         rng = np.random.default_rng(2)
         total = (out * lib.tensor(rng.standard_normal(out.shape))).sum()
         first = lib.autograd.grad(total, sources, create_graph=True, allow_unused=True)
-        second = sum((g * lib.tensor(rng.standard_normal(g.shape))).sum() for g in first if g is not None and g.requires_grad)
+        second = sum(
+            (g * lib.tensor(rng.standard_normal(g.shape))).sum() for g in first if g is not None and g.requires_grad
+        )
         linear = not hasattr(second, "requires_grad")
         grads = [None] * len(sources) if linear else lib.autograd.grad(second, sources, allow_unused=True)
         found.append([None if g is None else g.detach().numpy() for g in grads])
@@ -293,7 +401,19 @@ def test_second_derivative(name, i, training):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize(
-    "name, i", [("Softmax", 0), ("LogSoftmax", 0), ("LayerNorm", 0), ("GELU", 0), ("SiLU", 0), ("CrossEntropyLoss", 0), ("MSELoss", 2), ("BatchNorm2d", 0), ("Embedding", 0), ("BCEWithLogitsLoss", 0)]
+    "name, i",
+    [
+        ("Softmax", 0),
+        ("LogSoftmax", 0),
+        ("LayerNorm", 0),
+        ("GELU", 0),
+        ("SiLU", 0),
+        ("CrossEntropyLoss", 0),
+        ("MSELoss", 2),
+        ("BatchNorm2d", 0),
+        ("Embedding", 0),
+        ("BCEWithLogitsLoss", 0),
+    ],
 )
 def test_half_precision(name, i, dtype):
     args, kwargs, inputs = CASES[name][i]

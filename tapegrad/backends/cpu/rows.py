@@ -1,7 +1,7 @@
 """Row kernels on NumPy: softmax, cross entropy, normalisation, sums of embedding gradients.
 
-A row is what one reduction runs over. Half precision is computed in float32 and rounded once. Each kernel makes one array of the size
-of its input and works in it.
+A row is what one reduction runs over. Half precision is computed in float32 and rounded once. Each kernel makes one
+array of the size of its input and works in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _narrow(x: Array, like: Array) -> Array:
     return x if x.dtype == like.dtype else x.astype(like.dtype)
 
 
-# ---- softmax ------------------------------------------------------------------------------------------------------------
+# ---- softmax ---------------------------------------------------------------------------------------------------------
 
 
 def softmax_parts(x: Array, axis: int) -> tuple[Array, Array, Array]:
@@ -85,7 +85,7 @@ def log_softmax_backward(dy: Array, y: Array, axis: int) -> Array:
     return _narrow(t, y)
 
 
-# ---- losses over classes ---------------------------------------------------------------------------------------------------
+# ---- losses over classes ---------------------------------------------------------------------------------------------
 # x: (N, C, ...) with the classes at dimension 1, or (C,); target: the same without the classes.
 
 
@@ -124,7 +124,9 @@ def class_weights(target: Array, weight: Array | None, ignore: int, dtype: np.dt
 
 
 def reduce_losses(losses: Array, w: Array | None, reduction: str) -> Array:
-    """The losses of the rows as they are ("none"), or their sum, or their mean weighted by `w`; `w` is already in them."""
+    """The losses of the rows as they are ("none"), or their sum, or their mean weighted by `w`; `w` is already in
+    them.
+    """
     if reduction == "none":
         return losses
     total = losses.sum()
@@ -188,7 +190,7 @@ def cross_entropy_backward(
     return _narrow(dx, g)
 
 
-# ---- losses of one number and its target ---------------------------------------------------------------------------------
+# ---- losses of one number and its target -----------------------------------------------------------------------------
 
 
 def sum_all(x: Array) -> Array:
@@ -237,8 +239,9 @@ def bce_logits(x: Array, target: Array, pos_weight: Array | None) -> Array:
     return _narrow(t, x)
 
 
-# ---- normalisation ---------------------------------------------------------------------------------------------------------
-# A row is what `axes` runs over. Weight and bias are reshaped to `wshape`, which has as many dimensions as x and broadcasts against it.
+# ---- normalisation ---------------------------------------------------------------------------------------------------
+# A row is what `axes` runs over. Weight and bias are reshaped to `wshape`, which has as many dimensions as x and
+# broadcasts against it.
 
 
 def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
@@ -272,7 +275,9 @@ def normalize_backward(
     frozen: bool,
     needs: tuple[bool, bool, bool],
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """Gradients of (x, weight, bias) where `needs` says so, the last two of shape `wshape`; `frozen`: mean and rstd are constants."""
+    """Gradients of (x, weight, bias) where `needs` says so, the last two of shape `wshape`; `frozen`: mean and rstd are
+    constants.
+    """
     g_wide = wide(g)
     normed = dx = dw = db = None
     if needs[1] or (needs[0] and not frozen):
@@ -299,7 +304,7 @@ def _sum_to(x: Array, shape: Axes) -> Array:
     return x.sum(over, keepdims=True) if over else x
 
 
-# ---- embeddings ------------------------------------------------------------------------------------------------------------
+# ---- embeddings ------------------------------------------------------------------------------------------------------
 
 
 def scatter_rows(g: Array, indices: Array, count: int) -> Array:

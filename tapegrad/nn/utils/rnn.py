@@ -31,9 +31,13 @@ def pad_sequence(
             [1., 1., 1.]])
     """
     if not isinstance(sequences, (list, tuple, Tensor)):
-        raise RuntimeError(errors.message("pad_sequence: expected an iterable of Tensors", got=type(sequences).__name__))
+        raise RuntimeError(
+            errors.message("pad_sequence: expected an iterable of Tensors", got=type(sequences).__name__)
+        )
     if padding_side not in ("right", "left"):
-        raise RuntimeError(errors.message("pad_sequence: unknown padding_side", got=repr(padding_side), expected="'left' or 'right'"))
+        raise RuntimeError(
+            errors.message("pad_sequence: unknown padding_side", got=repr(padding_side), expected="'left' or 'right'")
+        )
     items = list(sequences.unbind(0)) if isinstance(sequences, Tensor) else list(sequences)
     if not items:
         raise RuntimeError(errors.message("pad_sequence: received an empty list of sequences"))

@@ -4,7 +4,8 @@
 
 * a Pillow image made of the pixels, through any transform;
 * the pixels themselves, where the transform begins with `ToTensor` (no Pillow is needed);
-* a whole batch at once (`__getbatch__`), where all of the transform works on a batch, see `transforms.batched`.
+* many images at once, where all of the transform works on a batch, see `transforms.batched`: as a finished batch
+  (`__getbatch__`), or as samples (`__getitems__`) for another `collate_fn` or with a `target_transform`.
 
 Reference: torchvision documentation, `torchvision.datasets.VisionDataset`.
 """
@@ -19,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from ...core.tensor import Tensor, wrap
-from ...data.collate import default_collate
 from ...data.dataset import Dataset, are_plain
 from ...errors import message
 from ..images import grey_image
@@ -142,19 +142,31 @@ class GreyImages(VisionDataset):
         return image, target
 
     def __getbatch__(self, indices: list[int]) -> Any:
-        transform = on_batches(self.transform)
-        if transform is None or not (
-            are_plain(indices) and _holds(self.data, 3, "u1") and _holds(self.targets, 1, "iu")
-        ):
+        if self.target_transform is not None:  # the user's code: see __getitems__
             return NotImplemented
+        batch = self._at_once(indices)
+        return NotImplemented if batch is None else [batch[0], wrap(batch[1].astype(np.int64))]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Any, Any]]:
+        """The samples at `indices`; their images are made at once where that gives the same."""
+        batch = self._at_once(indices) if type(self).__getitem__ is GreyImages.__getitem__ else None
+        if batch is None:
+            return [self[i] for i in indices]
+        change = self.target_transform or (lambda target: target)
+        return [(wrap(image), change(target)) for image, target in zip(batch[0].array, batch[1].tolist())]
+
+    def _at_once(self, indices: list[int]) -> tuple[Tensor, np.ndarray] | None:
+        """The transformed images at `indices` and their classes; None if that has to be done one by one."""
+        transform = on_batches(self.transform)
+        if transform is None or not are_plain(indices):
+            return None
+        if not (_holds(self.data, 3, "u1") and _holds(self.targets, 1, "iu")):
+            return None
         try:
             pixels, targets = self.data.array.take(indices, axis=0), self.targets.array.take(indices)
         except IndexError:
-            return NotImplemented  # reading sample by sample names the wrong index
-        images = transform(self._shown(pixels))
-        if self.target_transform is None:
-            return [images, wrap(targets.astype(np.int64))]
-        return [images, default_collate([self.target_transform(target) for target in targets.tolist()])]
+            return None  # reading sample by sample names the wrong index
+        return transform(self._shown(pixels)), targets
 
 
 def _holds(value: Any, ndim: int, kinds: str) -> bool:

@@ -18,8 +18,7 @@ import numpy as np
 from ... import dtypes
 from ...core.tensor import Tensor, wrap
 from ...errors import message
-from ...modes import get_default_dtype
-from ...ops.creation import as_tensor
+from ...modes import get_default_dtype, is_grad_enabled
 from ..images import check_image, is_image, pillow
 from .padding import pad_image, pad_tensor
 from .resample import InterpolationMode, resize_image, resize_tensor
@@ -213,6 +212,7 @@ def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inpla
 
     Raises:
         TypeError: not a floating-point tensor. ValueError: fewer than 3 dimensions, or a `std` of 0.
+        RuntimeError: another number of channels.
 
     >>> import tapegrad as torch
     >>> normalize(torch.ones(1, 1, 2), [0.5], [0.25])
@@ -226,11 +226,28 @@ def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inpla
         raise ValueError(
             message("normalize: this tensor has no channels", got=tuple(tensor.shape), expected="(..., C, H, W)")
         )
-    mean, std = (as_tensor(numbers, dtype=tensor.dtype) for numbers in (mean, std))
-    if (std.array == 0).any():
-        raise ValueError(message(f"normalize: std is 0 (as {tensor.dtype})", got=std.tolist(), expected="above 0"))
-    mean, std = (numbers.view(-1, 1, 1) if numbers.ndim == 1 else numbers for numbers in (mean, std))
-    return (tensor if inplace else tensor.clone()).sub_(mean).div_(std)
+    x = tensor.array
+    center, width = _per_channel(mean, x.dtype), _per_channel(std, x.dtype)
+    if (width == 0).any():
+        raise ValueError(message(f"normalize: std is 0 (as {tensor.dtype})", got=std, expected="above 0"))
+    if tensor.requires_grad and is_grad_enabled():
+        return (tensor if inplace else tensor.clone()).sub_(wrap(center)).div_(wrap(width))
+    try:
+        out = np.subtract(x, center, out=x if inplace else np.empty_like(x))
+        np.divide(out, width, out=out)
+    except ValueError as error:
+        got = f"{center.size} means and {width.size} deviations for shape {tuple(x.shape)}"
+        raise RuntimeError(message("normalize: one number for each channel, or one for all", got=got)) from error
+    if not inplace:
+        return wrap(out)
+    tensor.bump()
+    return tensor
+
+
+def _per_channel(numbers: Any, dtype: np.dtype) -> np.ndarray:
+    """One number for all, or one for each channel, in the shape that meets (..., C, H, W)."""
+    array = (numbers.array if isinstance(numbers, Tensor) else np.asarray(numbers)).astype(dtype)
+    return array.reshape(-1, 1, 1) if array.ndim == 1 else array
 
 
 def convert_image_dtype(image: Tensor, dtype: dtypes.dtype = dtypes.float32) -> Tensor:

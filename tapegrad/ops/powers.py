@@ -1,0 +1,161 @@
+"""Powers, and sums and products that are taken in the logarithm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import dtypes
+from ..core.op import elementwise, make_inplace
+from ..core.tensor import Tensor
+from ..errors import message
+from ..ir import expr as e
+from .compare import where
+from .elementwise import mul
+from .functions import exp, exp2, log
+
+__all__ = "float_power ldexp logaddexp logaddexp2 pow xlogy".split()
+
+# ---- powers ----------------------------------------------------------------------------------------------------------
+
+
+def _no_negative_powers(x: np.ndarray, y: np.ndarray) -> None:
+    if x.dtype.kind in "iu" and y.dtype.kind == "i" and np.any(y < 0):
+        text = message("pow: integers have no negative integer powers", fix="convert the base with .float()")
+        raise RuntimeError(text)
+
+
+@elementwise(method=False, inplace=False, node="PowBackward1", check=_no_negative_powers)
+def _power(x, y):
+    return e.pow(x, y)
+
+
+@_power.grad("x")
+def _(g, x, y):
+    return where(y == 0, 0, g * (y * _power(x, y - 1)))  # 0 * inf at x == 0 otherwise
+
+
+@_power.grad("y")
+def _(g, x, y, out):
+    return where((x == 0) & (y >= 0), 0, g * (out * log(x)))
+
+
+@elementwise(method=False, inplace=False, node="PowBackward0")
+def _squared(x):
+    return x * x
+
+
+@_squared.grad
+def _(g, x):
+    return g * (2 * x)
+
+
+@elementwise(method=False, inplace=False, node="PowBackward0", static=("exponent",))
+def _power_of(x, exponent=3):
+    if exponent == 0.5:
+        return e.sqrt(x)
+    if exponent == 3:
+        return x * x * x
+    return e.pow(x, exponent)
+
+
+@_power_of.grad
+def _(g, x, exponent):
+    if exponent == 0:
+        return g * 0
+    return g * (exponent * _power_of(x, exponent - 1))
+
+
+def pow(input, exponent, *, out=None):
+    """`input ** exponent`, elementwise.
+
+    Args:
+        input: a tensor or a number.
+        exponent: a tensor or a number.
+
+    Raises:
+        RuntimeError: an integer base with a negative integer exponent.
+
+    >>> import tapegrad as torch
+    >>> torch.pow(torch.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    """
+    kind = exponent.__class__
+    if out is None and (kind is int or kind is float) and isinstance(input, Tensor):
+        floating = input.array.dtype.kind == "f"
+        if exponent == 2 and (floating or kind is int):
+            return _squared(input)
+        if floating:
+            return _power_of(input, float(exponent) if exponent not in (0.5, 3) else exponent)
+    return _power(input, exponent) if out is None else _power(input, exponent, out=out)
+
+
+def float_power(input, exponent, *, out=None):
+    """`input ** exponent` computed in double precision. Composed."""
+    wide = [x.to(dtypes.float64) if isinstance(x, Tensor) else float(x) for x in (input, exponent)]
+    return pow(*wide) if out is None else pow(*wide, out=out)
+
+
+@elementwise
+def xlogy(x, y):
+    """`x * log(y)`, elementwise, and 0 where `x` is 0 (NaN where `y` is NaN).
+
+    >>> import tapegrad as torch
+    >>> torch.xlogy(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 1.0]))
+    tensor([0., 0.])
+    """
+    return e.where(y != y, y, e.where(x == 0, 0.0, x * e.log(y)))
+
+
+@xlogy.grad("x")
+def _(g, x, y):
+    return g * where((x == 0) & (y <= 0), 0, log(y))
+
+
+@xlogy.grad("y")
+def _(g, x, y):
+    return g * (x / y)
+
+
+# ---- in the logarithm ---------------------------------------------------------------------------------------------
+
+
+@elementwise(inplace=False)
+def logaddexp(x, y):
+    """`log(exp(x) + exp(y))`, elementwise, without overflow."""
+    return e.logaddexp(x, y)
+
+
+@logaddexp.grad("x")
+def _(g, x, out):
+    return g * exp(x - out)
+
+
+@logaddexp.grad("y")
+def _(g, y, out):
+    return g * exp(y - out)
+
+
+@elementwise(inplace=False)
+def logaddexp2(x, y):
+    """`log2(2**x + 2**y)`, elementwise, without overflow."""
+    return e.logaddexp2(x, y)
+
+
+@logaddexp2.grad("x")
+def _(g, x, out):
+    return g * exp2(x - out)
+
+
+@logaddexp2.grad("y")
+def _(g, y, out):
+    return g * exp2(y - out)
+
+
+def ldexp(input, other, *, out=None):
+    """`input * 2**other`, elementwise. Composed."""
+    power = pow(2.0, other)
+    return mul(input, power) if out is None else mul(input, power, out=out)
+
+
+make_inplace(_power, "pow_")
+Tensor.pow, Tensor.float_power, Tensor.ldexp = pow, float_power, ldexp
