@@ -115,6 +115,8 @@ def test_normalize(channels, leading):
     shape = (-1, 1, 1)
     expected = (x.numpy() - np.float32(mean).reshape(shape)) / np.float32(std).reshape(shape)
     assert np.array_equal(out.numpy(), expected)
+    for each in (torch.tensor(mean), np.array(mean), tuple(mean)):
+        assert same(F.normalize(x, each, std), out)
     y = x.clone()
     assert transforms.Normalize(mean, std, inplace=True)(y) is y and same(y, out) and not same(x, out)
 
@@ -125,9 +127,10 @@ def test_normalize_errors():
         (np.zeros((1, 2, 2)), 1, TypeError, "got: ndarray"),
         (torch.zeros(2, 2), 1, ValueError, r"no channels\n  got: \(2, 2\)"),
         (torch.zeros(1, 2, 2), 0, ValueError, "std is 0"),
+        (torch.zeros(1, 2, 2), (1, 2), RuntimeError, r"got: 1 means and 2 deviations for shape \(1, 2, 2\)"),
     ):
         with pytest.raises(kind, match=text):
-            F.normalize(x, [0.5], [std])
+            F.normalize(x, [0.5], np.atleast_1d(std))
 
 
 def test_convert_image_dtype():

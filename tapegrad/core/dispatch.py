@@ -18,7 +18,7 @@ from ..ir.expr import Expr
 from ..modes import NO_GRAD, mode
 from . import tape
 from .tensor import Tensor, edge, wrap
-from .views import attach, check_inplace, rebase
+from .views import CONSTANT, attach, check_inplace, rebase
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<required>"})()
 Array = np.ndarray
@@ -95,6 +95,11 @@ def number(value: float, like: Any) -> Any:
     return found
 
 
+def keep(value: Any, like: Any) -> Any:
+    """Leave a number as it is: the general path refuses it."""
+    return value
+
+
 # ---- type promotion ------------------------------------------------------------------------------------------------
 
 
@@ -156,13 +161,15 @@ def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, d
 
 def run_elementwise(op: Any, operands: list, attrs: list) -> np.ndarray:
     """The result of an elementwise operation as an array of the promoted dtype."""
-    arrays, _, result = promoted(op, operands)
+    arrays, working, result = promoted(op, operands)
     if op.check is not None:
         op.check(*arrays)
     try:
         found = op.compute(arrays, attrs)
     except (ValueError, TypeError) as error:
-        raise explain(op, [*operands, *attrs], error) from None
+        if working is not dtypes.bool_ or isinstance(error, ValueError):
+            raise explain(op, [*operands, *attrs], error) from None
+        found = op.compute([a.view(np.int8) for a in arrays], attrs)  # some of NumPy's functions do not know bools
     found = found if found.__class__ is Array else np.array(found)
     return found if found.dtype == result.numpy else found.astype(result.numpy)
 
@@ -175,9 +182,10 @@ def _operands(op: Any, values: list) -> list:
             x = x.item()
         elif isinstance(x, Array):
             x = wrap(x)
-        if not isinstance(x, Tensor) and not _is_number(x):
+        allowed = op.numbers == "all" or (op.numbers == "last" and name == op.tensor_names[-1] != op.tensor_names[0])
+        if not isinstance(x, Tensor) and not (allowed and _is_number(x)):
             text = message(
-                f"{op.name}: the argument {keyword(name)!r} must be a tensor or a number",
+                f"{op.name}: the argument {keyword(name)!r} must be a tensor{' or a number' if allowed else ''}",
                 got=type(x).__name__,
                 fix="torch.tensor(...) makes a tensor of a list",
             )
@@ -202,9 +210,6 @@ def _call_elementwise(op: Any, values: list, out: Tensor | None) -> Any:
     if not any(isinstance(x, Tensor) for x in operands):
         if any(isinstance(x, (Array, np.generic)) for x in operands):
             return op.compute(_plain(op, operands), attrs)
-        if not op.conditions:
-            text = message(f"{op.name}: at least one operand must be a tensor", got=describe(operands))
-            raise TypeError(text)
     operands = _operands(op, operands)
     array = run_elementwise(op, operands, attrs)
     if out is not None:
@@ -454,10 +459,26 @@ def _write_outs(op: Any, tensors: list, results: list, out: Any) -> Any:
     if len(targets) != len(shown):
         text = message(f"{op.name}: out needs one tensor for each result", got=len(targets), expected=len(shown))
         raise TypeError(text)
+    if getattr(op, "lone_out", False):
+        _refuse_shared(op, tensors, shown, targets)
     for a, t in zip(shown, targets):  # one result may be converted on its way into out, several may not
         if len(shown) > 1 and isinstance(t, Tensor) and t.array.dtype != a.dtype:
             raise RuntimeError(message(f"{op.name}: out has another type", got=t.dtype, expected=dtypes.of(a.dtype)))
     return _package(op, [write_out(op, tensors, a, t) for a, t in zip(results, targets)] + results[len(shown) :])
+
+
+def _refuse_shared(op: Any, tensors: list, results: list, targets: list) -> None:
+    """Refuse an `out` of another dtype, or that shares memory, for operations that read in no fixed order."""
+    for array, out in zip(results, targets):
+        if out.array.dtype != array.dtype:
+            raise RuntimeError(
+                message(f"{op.name}: out has another type", got=out.dtype, expected=dtypes.of(array.dtype))
+            )
+        if 0 in out.array.strides or any(t is not None and np.may_share_memory(t.array, out.array) for t in tensors):
+            text = message(
+                f"{op.name}: out must not share memory with an operand or with itself", fix="give it memory of its own"
+            )
+            raise RuntimeError(text)
 
 
 def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Tensor:
@@ -497,16 +518,27 @@ def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Te
             raise RuntimeError(text)
     else:
         found = _inplace_arrays(op, values)
-    recorded = any(e is not None for e in edges) and bool(op.formulas)
+    recorded = any(e is not None for e in edges)
+    if recorded and not op.formulas:
+        text = message(
+            f"{name}: has no derivative, and a tensor that requires grad would be changed", fix="use .detach()"
+        )
+        raise RuntimeError(text)
     before = operands[0]
     if recorded and op.plan(tuple(e is not None for e in edges))[0][0]:
         before = wrap(t.array.copy())  # the derivative needs the value that is about to be overwritten
         before.node, before._requires_grad = t.node, t._requires_grad
+    versions = tuple(x._version if isinstance(x, Tensor) else 0 for x in operands)
     _fill(name, t, found)
     t.bump()
     if recorded:
         tensors = [before, *(x if x is None or isinstance(x, Tensor) else wrap(cast(x, t.dtype)) for x in operands[1:])]
-        rebase(t, make_node(op, edges, tensors, (attrs, {}) if attrs else None, [t.array], t))
+        node = make_node(op, edges, tensors, (attrs, {}) if attrs else None, [t.array], t)
+        if node.versions is not None:  # an operand that shares memory with `t` is not what it was
+            node.versions = (node.versions[0], *versions[1:])
+        rebase(t, node)
+    elif edges[0] is not None:
+        rebase(t, tape.record(CONSTANT, edges[:1], (), None, None, t.array))
     return t
 
 
@@ -555,7 +587,7 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
         if op.elementwise:
             shapes.broadcast(op.name, *(d for d in dims[: len(op.tensors)] if isinstance(d, tuple)))
         elif op.shape_rule is not None:
-            op.shape_rule(*dims)
+            shape_of(op, dims)
     except (RuntimeError, IndexError, ValueError, TypeError) as better:
         if is_explained(better):
             return better
@@ -563,6 +595,11 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
         IndexError if isinstance(error, IndexError) else TypeError if _is_call_error(error) else RuntimeError
     )
     return kind(message(f"{op.name}: {error}", got=describe(values), expected=signature(op)))
+
+
+def shape_of(op: Any, values: list) -> tuple[int, ...]:
+    """The shape that is declared for the result; `values` are all parameters, with shapes in place of tensors."""
+    return op.shape_rule(*values[: op.npos], **dict(zip(op.names[op.npos :], values[op.npos :])))
 
 
 def _is_call_error(error: Exception) -> bool:

@@ -65,6 +65,7 @@ class Op:
         nondiff: bool = False,
         float_only: bool | None = None,
         refuses: str = "",
+        numbers: str = "last",
         static: tuple[str, ...] = (),
         check: Callable | None = None,
     ):
@@ -74,8 +75,7 @@ class Op:
         self.returns, self.nout, self.hidden = returns, nout, hidden  # nout: differentiable results, -1 for a list
         self.view, self.nondiff = view, nondiff
         self.refuses = refuses  # kinds of NumPy dtype ("b", "biu", ...) that PyTorch refuses
-        self.static = static  # arguments that are compiled into the kernel
-        self.check = check  # called with the promoted arrays, to refuse values
+        self.numbers, self.static, self.check = numbers, static, check
         self.formulas: dict[tuple[str, ...], Callable] = {}
         self.shape_rule: Callable | None = None
         self.binary_plans = [(False, False, False)] * 4  # what to save, by which of two operands need a gradient
@@ -248,7 +248,7 @@ def _unary(op: Op) -> Callable:
 
 def _binary(op: Op, general: Callable = dispatch.call) -> Callable:
     fast, formulas, plans = op.fast, op.formulas, op.binary_plans
-    numbers = dispatch.number
+    numbers = dispatch.number if op.numbers != "none" else dispatch.keep
 
     def function(input, other, *args, **kwargs):
         kind = other.__class__
@@ -368,13 +368,14 @@ def elementwise(
         method: whether, or under which name, it is a method of `Tensor`.
         inplace: whether there is an in-place method (`name_`).
         options: `name`, `node` (what `grad_fn` prints), `nondiff`, `float_only` (integers become floating point;
-            otherwise the expression tells), `refuses` (kinds of NumPy dtype that are an error), `static` (arguments
-            that are compiled into the kernel), `check` (called with the promoted arrays, to refuse values).
+            otherwise the expression tells), `refuses` (kinds of NumPy dtype that are an error), `numbers` (which
+            operands may be Python numbers: "last", "all" or "none"), `static` (arguments that are compiled into the
+            kernel), `check` (called with the promoted arrays, to refuse values).
     """
     if body is None:
         return lambda b: elementwise(b, method=method, inplace=inplace, **options)
     function = _declare(body, method, elementwise=True, **options)
-    if inplace and not function.op.gives_bool:
+    if inplace:
         make_inplace(function)
     return function
 

@@ -157,6 +157,28 @@ class _CopySlices:
 COPY_SLICES = _CopySlices()
 
 
+class _Constant:
+    """An in-place operation without a derivative: what it wrote does not depend on what was there."""
+
+    fresh = True
+    formula = "constant"
+
+    @staticmethod
+    def node_name(node: Node) -> str:
+        """The name that `grad_fn` shows."""
+        return "NotImplemented"
+
+    @staticmethod
+    def backward(node: Node, g: Any) -> tuple:
+        """No gradient for the overwritten values."""
+        return (None,)
+
+    backward_graph = backward
+
+
+CONSTANT = _Constant()
+
+
 # ---- what saved values have to say --------------------------------------------------------------------------------
 
 

@@ -11,13 +11,11 @@ from typing import Any
 
 from .. import errors
 from ..core.tensor import Tensor
-from ..dtypes import float64 as _float64
 from ..dtypes import int64 as _int64
 from ..ops import activation as _activation
 from ..ops import softmax as _softmax
-from ..ops.activation import celu_, gelu, glu, hardshrink, logsigmoid, prelu, selu_
+from ..ops.activation import celu_, gelu, glu, hardshrink, logsigmoid, prelu, relu_, rrelu_, selu_, threshold_
 from ..ops.classes import cross_entropy, nll_loss
-from ..ops.compare import where
 from ..ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from ..ops.embedding import embedding
 from ..ops.filled import zeros_like
@@ -145,11 +143,6 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return input.relu_() if inplace else _activation.relu(input)
 
 
-def relu_(input: Tensor) -> Tensor:
-    """In-place form of `relu`."""
-    return input.relu_()
-
-
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """x limited to [0, 6]."""
     return hardtanh(input, 0.0, 6.0, inplace)
@@ -168,38 +161,17 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """x where positive, `slope * x` elsewhere, with slopes from U(lower, upper) in training, else `(lower + upper) /
-    2`.
+    """x where positive, `slope * x` elsewhere, with slopes from U(lower, upper) in training, else their mean.
 
     Raises:
         RuntimeError: `lower` is above `upper`.
     """
-    if lower > upper:
-        text = errors.message("rrelu: the lower bound must not be above the upper bound", got=f"{lower} and {upper}")
-        raise RuntimeError(text)
-    below = input.detach() <= 0
-    if training:
-        noise = input.new_ones(input.shape)
-        count = int(below.sum())
-        noise[below] = input.new_empty(count, dtype=_float64).uniform_(lower, upper).to(input.dtype)
-    else:
-        noise = where(below, (lower + upper) / 2, input.new_ones(()))
-    return input.mul_(noise) if inplace else _activation.rrelu_with_noise(input, noise)
-
-
-def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
-    """In-place form of `rrelu`."""
-    return rrelu(input, lower, upper, training, inplace=True)
+    return (rrelu_ if inplace else _activation.rrelu)(input, lower, upper, training)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where it is above `threshold`, `value` elsewhere."""
     return input.threshold_(threshold, value) if inplace else _activation.threshold(input, threshold, value)
-
-
-def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
-    """In-place form of `threshold`."""
-    return input.threshold_(threshold, value)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:

@@ -12,12 +12,20 @@ import math
 from .. import errors, shapes
 from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor
+from ..dtypes import float64
 from ..ir import expr as e
 from .bounds import minimum
 from .compare import where
 from .functions import erf, exp, sigmoid
 from .joining import cat
 from .trigonometry import tanh
+
+# The names that PyTorch has at the top as well.
+__all__ = (
+    (
+        "celu celu_ hardshrink prelu relu relu_ rrelu rrelu_ selu selu_ threshold threshold_"
+    ).split()
+)
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -39,6 +47,11 @@ def relu(x):
 @relu.grad
 def _(g, out):
     return where(out > 0, g, 0)
+
+
+def relu_(input: Tensor) -> Tensor:
+    """In-place form of `relu`."""
+    return input.relu_()
 
 
 @elementwise(method=False, refuses="biu", node="LeakyReluBackward0")
@@ -111,6 +124,43 @@ def _(g, noise):
     return g * noise
 
 
+def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """`x` where positive, `slope * x` elsewhere; slopes are drawn from U(lower, upper) in training, else their mean.
+
+    Args:
+        input: any shape.
+        lower: smallest slope.
+        upper: largest slope.
+        training: draw a slope for each element.
+
+    Raises:
+        RuntimeError: `lower` is above `upper`.
+
+    >>> import tapegrad as torch
+    >>> torch.rrelu(torch.tensor([-1.0, 1.0]), 0.0, 0.5)
+    tensor([-0.2500,  1.0000])
+    """
+    return rrelu_with_noise(input, _slopes(input, lower, upper, training))
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """In-place form of `rrelu`."""
+    return input.mul_(_slopes(input, lower, upper, training))
+
+
+def _slopes(input: Tensor, lower: float, upper: float, training: bool) -> Tensor:
+    """The slope of each element: 1 where it is positive. Only the others draw a number, in double precision."""
+    if lower > upper:
+        text = errors.message("rrelu: the lower bound must not be above the upper bound", got=f"{lower} and {upper}")
+        raise RuntimeError(text)
+    below = input.detach() <= 0
+    if not training:
+        return where(below, (lower + upper) / 2, input.new_ones(()))
+    slopes = input.new_ones(input.shape)
+    slopes[below] = input.new_empty(int(below.sum()), dtype=float64).uniform_(lower, upper).to(input.dtype)
+    return slopes
+
+
 @elementwise(method=False)
 def hardtanh(x, min_val=-1.0, max_val=1.0):
     """`x` limited to `[min_val, max_val]`; the gradient is zero at the limits and beyond."""
@@ -180,6 +230,11 @@ def threshold(x, threshold=0.0, value=0.0):
 @threshold.grad
 def _(g, x, threshold):
     return where(x <= threshold, 0, g)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """In-place form of `threshold`."""
+    return input.threshold_(threshold, value)
 
 
 # ---- exponential -----------------------------------------------------------------------------------------------------

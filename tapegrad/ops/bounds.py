@@ -15,7 +15,7 @@ __all__ = "clamp clamp_max clamp_min clip fmax fmin heaviside maximum minimum".s
 # ---- the greater, the smaller, the bounded -------------------------------------------------------------------------
 
 
-@elementwise(inplace=False)
+@elementwise(inplace=False, numbers="none")
 def maximum(x, y):
     """The greater of `x` and `y`, elementwise; NaN if either is. Equal elements share the gradient.
 
@@ -36,7 +36,7 @@ def _(g, x, y):
     return where(x == y, g / 2, where(x > y, 0, g))
 
 
-@elementwise(inplace=False)
+@elementwise(inplace=False, numbers="none")
 def minimum(x, y):
     """The smaller of `x` and `y`, elementwise; NaN if either is. Equal elements share the gradient."""
     return e.minimum(x, y)
@@ -52,7 +52,7 @@ def _(g, x, y):
     return where(x == y, g / 2, where(x < y, 0, g))
 
 
-@elementwise(inplace=False)
+@elementwise(inplace=False, numbers="none")
 def fmax(x, y):
     """The greater of `x` and `y`, elementwise; where one is NaN, the other."""
     return e.fmax(x, y)
@@ -68,7 +68,7 @@ def _(g, x, y):
     return where((x >= y) | (y != y), 0, g)
 
 
-@elementwise(inplace=False)
+@elementwise(inplace=False, numbers="none")
 def fmin(x, y):
     """The smaller of `x` and `y`, elementwise; where one is NaN, the other."""
     return e.fmin(x, y)
@@ -123,7 +123,7 @@ _at_least, clamp_min = _lower_bound("clamp_at_least", "ClampBackward1"), _lower_
 _at_most, clamp_max = _upper_bound("clamp_at_most", "ClampBackward1"), _upper_bound("clamp_max", "ClampMaxBackward0")
 
 
-@elementwise(method=False, inplace=False, node="ClampBackward1")
+@elementwise(method=False, inplace=False, node="ClampBackward1", numbers="all")
 def _between(x, min, max):
     return e.minimum(e.maximum(x, min), max)
 
@@ -183,7 +183,7 @@ for _f in (clamp_min, clamp_max):
 clamp.op = _between.op  # type: ignore[attr-defined]
 
 
-@elementwise(nondiff=True)
+@elementwise(nondiff=True, numbers="none")
 def heaviside(x, values):
     """0 where `x < 0`, 1 where `x > 0`, `values` where `x == 0`, elementwise."""
     return e.where(x == 0, values, e.where(x < 0, 0, 1))

@@ -57,19 +57,19 @@ def ge(x, y):
     return x >= y
 
 
-@elementwise
+@elementwise(numbers="none")
 def logical_and(x, y):
     """`x and y`, elementwise; zero is false, everything else true."""
     return e.logical_and(x, y)
 
 
-@elementwise
+@elementwise(numbers="none")
 def logical_or(x, y):
     """`x or y`, elementwise; zero is false, everything else true."""
     return e.logical_or(x, y)
 
 
-@elementwise
+@elementwise(numbers="none")
 def logical_xor(x, y):
     """Whether exactly one of `x` and `y` is true, elementwise."""
     return e.logical_xor(x, y)
@@ -131,19 +131,19 @@ def signbit(x):
 # ---- bits ----------------------------------------------------------------------------------------------------------
 
 
-@elementwise(nondiff=True, refuses="fc")
+@elementwise(nondiff=True, refuses="fc", numbers="all")
 def bitwise_and(x, y):
     """`x & y`, elementwise, on integers and bools."""
     return x & y
 
 
-@elementwise(nondiff=True, refuses="fc")
+@elementwise(nondiff=True, refuses="fc", numbers="all")
 def bitwise_or(x, y):
     """`x | y`, elementwise, on integers and bools."""
     return x | y
 
 
-@elementwise(nondiff=True, refuses="fc")
+@elementwise(nondiff=True, refuses="fc", numbers="all")
 def bitwise_xor(x, y):
     """`x ^ y`, elementwise, on integers and bools."""
     return x ^ y
@@ -155,13 +155,13 @@ def bitwise_not(x):
     return ~x
 
 
-@elementwise(nondiff=True, refuses="bfc")
+@elementwise(nondiff=True, refuses="bfc", numbers="all")
 def bitwise_left_shift(x, y):
     """`x << y`, elementwise, on integers."""
     return e.shift_left(x, y)
 
 
-@elementwise(nondiff=True, refuses="bfc")
+@elementwise(nondiff=True, refuses="bfc", numbers="all")
 def bitwise_right_shift(x, y):
     """`x >> y`, elementwise, on integers; the sign is kept."""
     return e.shift_right(x, y)
@@ -170,7 +170,7 @@ def bitwise_right_shift(x, y):
 # ---- selection -----------------------------------------------------------------------------------------------------
 
 
-@elementwise(method=False, inplace=False, name="where")
+@elementwise(method=False, inplace=False, name="where", numbers="all")
 def _where(condition, x, y):
     return e.where(condition, x, y)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..core import dispatch
 from ..core.op import Array, op
 from ..core.tensor import Tensor, edge
@@ -26,7 +28,7 @@ def writes(method: bool | str = False, inplace: str | None = None, **options: An
 
     def declare(writer: Callable) -> Callable:
         def body(x: Array, *args: Any, **kwargs: Any) -> Array:
-            out = x.copy()
+            out = np.array(x, order="C")
             writer(out, *args, **kwargs)
             return out
 

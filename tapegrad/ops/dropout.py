@@ -11,6 +11,8 @@ import warnings
 from .. import errors
 from ..core.tensor import Tensor
 
+__all__ = ["dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"]
+
 SELU_FLOOR = 1.7580993408473766  # alpha * scale of selu: the distance from 0 of the value that selu tends to
 
 

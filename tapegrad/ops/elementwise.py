@@ -107,7 +107,7 @@ def _(g, x):
     return g * x
 
 
-@elementwise
+@elementwise(numbers="none")
 def addcmul(x, tensor1, tensor2, *, value=1):
     """`x + value * tensor1 * tensor2`, elementwise.
 
@@ -133,7 +133,7 @@ def _(g, tensor1, value):
     return g * (tensor1 * value)
 
 
-@elementwise(refuses="biu")
+@elementwise(refuses="biu", numbers="none")
 def addcdiv(x, tensor1, tensor2, *, value=1):
     """`x + value * tensor1 / tensor2`, elementwise.
 
@@ -213,7 +213,7 @@ def _(g, y, out):
     return -g * (out / y)
 
 
-@elementwise(method=False, node="DivBackward1", check=_no_zero, refuses="b")
+@elementwise(method=False, node="DivBackward1", check=_no_zero, refuses="b", numbers="all")
 def div_floor(x, y):
     """`floor(x / y)`, elementwise, as Python rounds `x // y`."""
     return e.floordiv(x, y)
@@ -280,7 +280,7 @@ _IN_PLACE = {f: make_inplace(f, "div_") for f in _ROUNDING.values()}
 div.op = true_divide.op  # type: ignore[attr-defined]
 
 
-@elementwise(check=_no_zero, nondiff=True)
+@elementwise(check=_no_zero, nondiff=True, numbers="all")
 def floor_divide(x, y):
     """`floor(x / y)`, elementwise (`x // y`).
 
@@ -291,7 +291,7 @@ def floor_divide(x, y):
     return e.floordiv(x, y)
 
 
-@elementwise(check=_no_zero, refuses="b")
+@elementwise(check=_no_zero, refuses="b", numbers="all")
 def remainder(x, y):
     """`x - y * floor(x / y)`, elementwise (`x % y`): the sign is that of `y`.
 
@@ -352,19 +352,19 @@ def _(g):
     return g * 0
 
 
-@elementwise(nondiff=True, refuses="biu")
+@elementwise(nondiff=True, refuses="biu", numbers="none")
 def nextafter(x, y):
     """The next floating-point number after `x` in the direction of `y`, elementwise."""
     return e.nextafter(x, y)
 
 
-@elementwise(nondiff=True, refuses="bfc")
+@elementwise(nondiff=True, refuses="bfc", numbers="none")
 def gcd(x, y):
     """The greatest common divisor, elementwise, of integers."""
     return e.gcd(x, y)
 
 
-@elementwise(nondiff=True, refuses="bfc")
+@elementwise(nondiff=True, refuses="bfc", numbers="none")
 def lcm(x, y):
     """The least common multiple, elementwise, of integers."""
     return e.lcm(x, y)

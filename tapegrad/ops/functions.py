@@ -376,6 +376,9 @@ def _(g):
     return g * 0
 
 
+_round_whole = Tensor.round_
+
+
 def round(input, *, decimals=0, out=None):
     """`input` rounded to the nearest integer, elementwise, halves to even.
 
@@ -444,6 +447,11 @@ def positive(input):
     return input
 
 
+def _round_(self, *, decimals=0):
+    """In-place form of `round`."""
+    return _round_whole(self) if decimals == 0 else self.copy_(round(self, decimals=decimals))
+
+
 absolute, negative, fix, sgn = abs, neg, trunc, sign
 
 for _second, _first in (
@@ -456,4 +464,4 @@ for _second, _first in (
     setattr(Tensor, _second + "_", getattr(Tensor, _first + "_"))
 
 Tensor.__neg__, Tensor.__abs__, Tensor.__pos__ = neg, abs, positive  # type: ignore[attr-defined]
-Tensor.round, Tensor.positive = round, positive  # type: ignore[attr-defined]
+Tensor.round, Tensor.round_, Tensor.positive = round, _round_, positive  # type: ignore[attr-defined]

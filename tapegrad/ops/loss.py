@@ -169,7 +169,7 @@ def _weighted(losses: Tensor, weight: Tensor, input: Tensor, reduction: str) -> 
     return losses.sum() / weight.sum() if reduction == "mean" else reduced(losses, reduction)
 
 
-@elementwise(method=False, inplace=False, name="_smooth_l1")
+@elementwise(method=False, inplace=False, nondiff=True, name="_smooth_l1")
 def _smooth_l1(x, target, beta=1.0):
     d = e.abs(x - target)
     return e.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
@@ -222,7 +222,7 @@ def smooth_l1_loss(
     return _smooth_l1_loss(x, target, reduction, float(beta))
 
 
-@elementwise(method=False, inplace=False, name="_huber")
+@elementwise(method=False, inplace=False, nondiff=True, name="_huber")
 def _huber(x, target, delta=1.0):
     d = e.abs(x - target)
     return e.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))

@@ -17,6 +17,8 @@ from .activation import logsigmoid
 from .compare import where
 from .loss import check_reduction, reduced, same_dtype
 
+__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
+
 # ---- distances -------------------------------------------------------------------------------------------------------
 
 

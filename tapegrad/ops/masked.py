@@ -20,7 +20,7 @@ from .movement import reshape
 from .reduce import sum
 
 __all__ = [
-    "masked_fill", "masked_select", "masked_scatter", "take", "put", "nonzero", "argwhere", "one_hot", "tril_indices",
+    "masked_fill", "masked_select", "masked_scatter", "take", "put", "nonzero", "nonzero_static", "argwhere", "one_hot", "tril_indices",
     "triu_indices", "unravel_index",
 ]  # fmt: skip
 
@@ -251,7 +251,7 @@ def take(x: Array, index: Array):
     >>> torch.take(torch.tensor([[4, 3], [5, 6]]), torch.tensor([0, -1]))
     tensor([4, 6])
     """
-    return x.reshape(-1).take(_positions("take", x, index))
+    return np.asarray(x.reshape(-1).take(_positions("take", x, index)))
 
 
 @take.shape
@@ -360,6 +360,25 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     return _nonzero(input) if out is None else _nonzero(input, out=out)
 
 
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
+    """`nonzero` with a given number of rows: cut off, or filled up with `fill_value`.
+
+    >>> import tapegrad as torch
+    >>> torch.nonzero_static(torch.tensor([0, 1]), size=2)
+    tensor([[ 1],
+            [-1]])
+    """
+    if size < 0:
+        raise RuntimeError(message("nonzero_static: the size is negative", got=size))
+    rows = _nonzero(input).array[:size]
+    found = np.full((size, input.ndim), fill_value, np.int64)
+    found[: len(rows)] = rows
+    if out is None:
+        return wrap(found)
+    out.copy_(wrap(found))
+    return out
+
+
 def argwhere(input: Tensor) -> Tensor:
     """The indices of all elements that are not zero, as rows: `nonzero` under NumPy's name."""
     return _nonzero(input)
@@ -452,5 +471,6 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     return tuple(wrap(np.asarray(flat // s % n)) for s, n in zip(steps, shape))
 
 
-for _function in (masked_fill, masked_fill_, nonzero, argwhere):
+for _function in (masked_fill, masked_fill_, nonzero, nonzero_static, argwhere):
     setattr(Tensor, _function.__name__, _function)
+masked_select.op.lone_out = take.op.lone_out = True

@@ -86,11 +86,11 @@ def view_as_dtype(x: Array, dtype):
     return x.view(dtype.numpy)
 
 
-def view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+def view(self: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same memory with another shape, or read as another dtype.
 
     Args:
-        size: the sizes, as integers or one tuple; one of them may be -1 and is computed. Or a dtype.
+        sizes: integers or one tuple (`size`); one of them may be -1 and is computed. Or a dtype.
 
     Raises:
         RuntimeError: the number of elements differs, or the strides do not allow it without copying.
@@ -101,21 +101,21 @@ def view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    if len(size) == 1 and size[0].__class__ is not int:
-        if size[0].__class__ is dtypes.dtype:
-            return view_as_dtype(self, size[0])
-        size = shapes.as_shape("view", size)
-    elif dtype is not None:
-        return view_as_dtype(self, dtype)
-    return view_as_shape(self, size)
+    if len(sizes) == 1 and sizes[0].__class__ is not int:
+        if sizes[0].__class__ is dtypes.dtype:
+            return view_as_dtype(self, sizes[0])
+        sizes = shapes.as_shape("view", sizes)
+    elif not sizes and (dtype is not None or size is not None):
+        return view_as_dtype(self, dtype) if size is None else view_as_shape(self, shapes.as_shape("view", (size,)))
+    return view_as_shape(self, sizes)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The elements in row-major order with another shape: a view where the strides allow it, else a copy.
 
     Args:
         input: any shape.
-        shape: the sizes, as integers or one tuple; one of them may be -1 and is computed.
+        sizes: integers or one tuple (`shape`); one of them may be -1 and is computed.
 
     Raises:
         RuntimeError: the number of elements differs.
@@ -125,11 +125,16 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1],
             [2, 3]])
     """
+    if shape is None:
+        shape = sizes
     if len(shape) == 1 and shape[0].__class__ is not int:
         shape = shapes.as_shape("reshape", shape)
-    if input.__class__ is Array:
-        return input.reshape(shape)
-    array = input.array
+    elif shape is not sizes:
+        shape = shapes.as_shape("reshape", (shape,))
+    try:
+        array = input.array
+    except AttributeError:  # an array, or a number that stands for one without dimensions
+        return np.reshape(input, shape)
     if array.flags.c_contiguous or _viewable(array, shape):
         return view_as_shape(input, shape)
     return reshape_copy(input, shape)
@@ -249,19 +254,22 @@ def _(g, dims):
     return permute_dims(g, tuple(inverse))
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
-    """Dimensions in another order: dimension i of the result is `dims[i]` of the input.
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """Dimensions in another order: dimension i of the result is `order[i]` of the input.
+
+    Args:
+        order: integers or one tuple (`dims`).
 
     Raises:
-        RuntimeError: `dims` does not name each dimension once.
+        RuntimeError: not each dimension is named once.
 
     >>> import tapegrad as torch
     >>> torch.zeros(2, 3, 4).permute(2, 0, 1).shape
     torch.Size([4, 2, 3])
     """
-    if len(dims) == 1 and dims[0].__class__ is not int:
-        dims = shapes.as_shape("permute", dims)
-    return permute_dims(input, dims)
+    if dims is not None or len(order) == 1:
+        order = shapes.as_shape("permute", order if dims is None else (dims,))
+    return permute_dims(input, order)
 
 
 @op(view=True)

@@ -23,6 +23,8 @@ from ..core.tensor import Tensor, wrap
 from ..dtypes import float64
 from ..modes import no_grad
 
+__all__ = ["layer_norm", "group_norm", "rms_norm"]  # PyTorch has the others at the top with other signatures
+
 # ---- the operation ---------------------------------------------------------------------------------------------------
 
 _NODES = {

@@ -24,7 +24,7 @@ def _no_negative_powers(x: np.ndarray, y: np.ndarray) -> None:
         raise RuntimeError(text)
 
 
-@elementwise(method=False, inplace=False, node="PowBackward1", check=_no_negative_powers)
+@elementwise(method=False, inplace=False, node="PowBackward1", check=_no_negative_powers, numbers="all")
 def _power(x, y):
     return e.pow(x, y)
 
@@ -95,7 +95,7 @@ def float_power(input, exponent, *, out=None):
     return pow(*wide) if out is None else pow(*wide, out=out)
 
 
-@elementwise
+@elementwise(numbers="all")
 def xlogy(x, y):
     """`x * log(y)`, elementwise, and 0 where `x` is 0 (NaN where `y` is NaN).
 
@@ -119,7 +119,7 @@ def _(g, x, y):
 # ---- in the logarithm ---------------------------------------------------------------------------------------------
 
 
-@elementwise(inplace=False)
+@elementwise(inplace=False, numbers="none")
 def logaddexp(x, y):
     """`log(exp(x) + exp(y))`, elementwise, without overflow."""
     return e.logaddexp(x, y)
@@ -135,7 +135,7 @@ def _(g, y, out):
     return g * exp(y - out)
 
 
-@elementwise(inplace=False)
+@elementwise(inplace=False, numbers="none")
 def logaddexp2(x, y):
     """`log2(2**x + 2**y)`, elementwise, without overflow."""
     return e.logaddexp2(x, y)

@@ -58,8 +58,11 @@ def _(g, x_shape, repeats):
     return reshape(sum(reshape(g, tuple(split)), tuple(copies), False), tuple(x_shape)) if copies else g
 
 
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
-    """A copy in which the tensor is laid side by side `repeats[i]` times along dimension i; new dimensions come first.
+def repeat(self: Tensor, *times: Any, repeats: Any = None) -> Tensor:
+    """A copy in which the tensor is laid side by side `times[i]` times along dimension i; new dimensions come first.
+
+    Args:
+        times: integers or one tuple (`repeats`).
 
     Raises:
         RuntimeError: fewer numbers than dimensions, or a negative one.
@@ -69,10 +72,17 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    return repeat_dims(self, shapes.as_shape("repeat", repeats))
+    return repeat_dims(self, _given("repeat", times, repeats))
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def _given(where: str, several: tuple, one: Any) -> tuple[int, ...]:
+    """`f(1, 2)`, `f((1, 2))` and `f(name=(1, 2))` alike."""
+    if one is None and not several:
+        raise TypeError(message(f"{where}: needs at least one number"))
+    return shapes.as_shape(where, several if one is None else (one,))
+
+
+def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
     """`repeat`, but missing numbers count as 1 for the leading dimensions.
 
     >>> import tapegrad as torch
@@ -80,8 +90,8 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
     tensor([[1, 2, 1, 2],
             [3, 4, 3, 4]])
     """
-    dims = shapes.as_shape("tile", dims)
-    return repeat_dims(input, (1,) * (input.ndim - len(dims)) + dims)
+    repeats = _given("tile", times, dims)
+    return repeat_dims(input, (1,) * (input.ndim - len(repeats)) + repeats)
 
 
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
@@ -157,15 +167,18 @@ def _(g, dims):
     return flip_dims(g, dims)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *over: Any, dims: Any = None) -> Tensor:
     """A copy with the order of the named dimensions reversed.
+
+    Args:
+        over: integers or one tuple (`dims`).
 
     >>> import tapegrad as torch
     >>> torch.tensor([[1, 2], [3, 4]]).flip(0)
     tensor([[3, 4],
             [1, 2]])
     """
-    return flip_dims(input, shapes.as_shape("flip", dims))
+    return flip_dims(input, _given("flip", over, dims))
 
 
 def fliplr(input: Tensor) -> Tensor:
@@ -186,7 +199,7 @@ def flipud(input: Tensor) -> Tensor:
 def _roll(x: Array, shifts, dims):
     if not dims:
         return np.roll(x, shifts[0])
-    return np.roll(x, shifts, dims) if x.ndim else x.copy()
+    return np.roll(x, shifts, dims)
 
 
 @_roll.shape
@@ -213,6 +226,8 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     """
     moves = shapes.as_shape("roll", (shifts,))
     over = () if dims is None else shapes.as_shape("roll", (dims,))
+    if not input.ndim and over:
+        raise IndexError(message("roll: a 0-d tensor has no dimensions", got=f"dims={over}"))
     if not moves or len(moves) != len(over) and (over or len(moves) > 1):
         raise RuntimeError(message("roll: one shift for each dimension", got=f"shifts={moves}, dims={over}"))
     return _roll(input, moves, over)
@@ -461,7 +476,14 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
 
 
 def slice_scatter(
-    input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+    input: Tensor,
+    src: Tensor,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """A copy of `input` in which `src` stands in the part `start:end:step` of a dimension.
 
@@ -472,7 +494,8 @@ def slice_scatter(
     dim = shapes.axis("slice_scatter", dim, input.ndim)
     if step <= 0:
         raise RuntimeError(message("slice_scatter: the step must be positive", got=step))
-    return _slice_scatter(input, src, (dim, start, end, step))
+    args = (dim, start, end, step)
+    return _slice_scatter(input, src, args) if out is None else _slice_scatter(input, src, args, out=out)
 
 
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -507,7 +530,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, stora
 # ---- added up again --------------------------------------------------------------------------------------------------------
 
 
-def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """The sum over the dimensions in which `size` is 1 (and over leading ones that it lacks); the opposite of `expand`.
 
     Raises:
@@ -518,7 +541,9 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     tensor([[3.],
             [3.]])
     """
-    size, shape = shapes.as_shape("sum_to_size", size), tuple(self.shape)
+    size, shape = shapes.as_shape("sum_to_size", sizes if size is None else (size,)), tuple(self.shape)
+    if not size:
+        return sum(self)
     lead = len(shape) - len(size)
     if lead < 0 or any(n not in (1, m) for n, m in zip(size, shape[lead:])):
         raise RuntimeError(message("sum_to_size: the size does not expand to the shape", got=f"{size} for {shape}"))

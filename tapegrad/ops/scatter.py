@@ -32,10 +32,10 @@ __all__ = [
 def _lines(where: str, x: Array, dim: int, index: Array, source: Array | None = None) -> int:
     """The dimension from the front; refuses an index or a source that does not lie within the others' sizes."""
     dim = shapes.axis(where, dim, x.ndim)
-    if index.dtype not in (np.int64, np.int32):
-        raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
     if index.size == 0:
         return dim
+    if index.dtype not in (np.int64, np.int32):
+        raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
     others = (x,) if source is None else (x, source)
     if any(max(index.ndim, 1) != max(a.ndim, 1) for a in others):
         text = message(f"{where}: the index needs as many dimensions as the other tensors", got=_shapes(index, *others))
@@ -337,9 +337,9 @@ def _reduce_gradients(g, x, dim, index, src, reduce, include_self, out) -> tuple
 @op(nondiff=True)
 def arrivals(x: Array, index: Array, sent: Array | None, own: Array | None, dim):
     """How many true elements of `sent` (None: all) arrive at each place of `x`, its own included; 1 where none does."""
-    found = np.zeros(x.shape, x.dtype) if own is None else own.astype(x.dtype)
+    found = np.zeros(x.shape, x.dtype) if own is None else np.array(own, x.dtype)
     if index.size:
-        source = np.ones(index.shape, x.dtype) if sent is None else sent.astype(x.dtype)
+        source = np.ones(index.shape, x.dtype) if sent is None else np.array(sent, x.dtype)
         kernels.scatter_add(found, dim % max(x.ndim, 1), index, source)
     found[found == 0] = 1
     return found
@@ -523,7 +523,13 @@ def _(g, dim, index):
 
 @_index_fill_tensor.grad("value")
 def _(g, dim, index):
-    return sum(index_select(g, dim, index))
+    return sum(index_select(g, dim, distinct(index)))
+
+
+@op(nondiff=True)
+def distinct(index: Array):
+    """The indices, each once."""
+    return np.unique(index)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -544,3 +550,4 @@ def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 for _function in (take_along_dim, scatter, scatter_, index_reduce, index_reduce_, index_fill, index_fill_):
     setattr(Tensor, _function.__name__, _function)
+gather.op.lone_out = index_select.op.lone_out = True

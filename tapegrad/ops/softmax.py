@@ -14,6 +14,8 @@ from ..core.tensor import Tensor
 from .functions import exp
 from .reduce import sum
 
+__all__ = ["softmax", "log_softmax"]
+
 
 @op(name="softmax", node="SoftmaxBackward0")
 def _softmax(x: Array, dim):

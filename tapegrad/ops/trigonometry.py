@@ -163,7 +163,7 @@ def _(g, x):
 # ---- angles and distances ------------------------------------------------------------------------------------------
 
 
-@elementwise(node="Atan2Backward0")
+@elementwise(node="Atan2Backward0", numbers="none")
 def atan2(x, y):
     """The angle of the point (`y`, `x`), elementwise, from -pi to pi.
 
@@ -184,7 +184,7 @@ def _(g, x, y):
     return -g * (x / (x * x + y * y))
 
 
-@elementwise
+@elementwise(numbers="none")
 def hypot(x, y):
     """`sqrt(x**2 + y**2)`, elementwise, without overflow of the squares."""
     return e.hypot(x, y)

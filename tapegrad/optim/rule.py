@@ -121,6 +121,9 @@ def _replace(x: expr.Expr, known: dict[int, expr.Expr]) -> expr.Expr:
     return expr.Expr(x.op, *(_replace(a, known) for a in x.args)) if x.args else x
 
 
+NOTHING: dict[str, bool] = {}
+
+
 class Program:
     """A rule compiled for one choice of what is on."""
 
@@ -130,8 +133,8 @@ class Program:
         self.state = tuple(n for n in rule.state if n in used)
         self.counts = tuple(n for n in self.state if n in rule.counts)
         self.options = tuple(n for n in rule.options if n in used)
-        arrays = frozenset(("p", "g", *rule.state)) - rule.counts
-        self.update = Update(outputs, arrays, (*self.counts, *self.options))
+        self.arrays = tuple(n for n in self.state if n not in rule.counts)
+        self.update = Update(outputs, ("p", "g", *self.arrays), (*self.counts, *self.options))
 
 
 # ---- the optimizers that are a rule ------------------------------------------------------------------------------
@@ -148,8 +151,8 @@ class RuleOptimizer(Optimizer):
         return 0.0
 
     def _begin(self, state: dict[str, Any], group: dict[str, Any]) -> dict[str, bool]:
-        """The switches of the rule that depend on the state of a parameter."""
-        return {}
+        """The switches of the rule that depend on the state of a parameter, always as the same objects."""
+        return NOTHING
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -185,8 +188,8 @@ class RuleOptimizer(Optimizer):
         rule = self.rule
         return rule.program(tuple(v if n in rule.switches else v is not None for n, v in options.items()))
 
-    def _state_of(self, p: Tensor, group: dict[str, Any], state: dict[str, Any], program: Program) -> dict[str, Any]:
-        """The state that the program needs, made where it is missing; an optimizer without state keeps none."""
+    def _complete(self, p: Tensor, group: dict[str, Any], state: dict[str, Any], program: Program) -> None:
+        """Make the state that the program needs where it is missing; an optimizer without state keeps none."""
         for name in program.state:
             if state.get(name) is None:
                 value = self._initial(name, group)
@@ -198,7 +201,6 @@ class RuleOptimizer(Optimizer):
                         array.fill(complex(value, value) if array.dtype.kind == "c" else value)
                     state[name] = wrap(array)
                 self.state[p] = state
-        return state
 
     def _step_group(self, group: dict[str, Any]) -> None:
         """One step of the parameters of a group; those that agree in type and step count share their numbers."""
@@ -211,22 +213,20 @@ class RuleOptimizer(Optimizer):
                 continue
             array, state = p.array, self.state.get(p) or {}
             mine = self._begin(state, group)
-            if mine != extra:
+            if mine is not extra:
                 extra, agreed = mine, ()
                 program = self._program(options | mine if mine else options)
                 update = program.update
                 values = [float(v) if isinstance(v, Tensor) else v for v in map(options.get, program.options)]
             if program.state:
-                state = self._state_of(p, group, state, program)
-            key = (array.dtype, *(state[name].array.item() for name in program.counts))
+                self._complete(p, group, state, program)
+            key = (array.dtype, *[state[name].array.item() for name in program.counts])
             if key != agreed:
                 agreed = key
                 numbers, kept = update.numbers(*key, *values)
-                scratch = update.scratch(array.dtype)
-            known = {"p": array, "g": grad.array}
-            update.run([known[n] if n in known else state[n].array for n in update.arrays], numbers, scratch)
+            update.run([array, grad.array, *[state[name].array for name in program.arrays]], numbers)
             for name, value in zip(update.new_numbers, kept):
-                state[name].array[...] = value
+                state[name].array.fill(value)
             for name in program.state:
                 state[name].bump()
             p.bump()
@@ -240,7 +240,7 @@ class RuleOptimizer(Optimizer):
             state = self.state.get(p) or {}
             mine = options | self._begin(state, group)
             program = self._program(mine)
-            state = self._state_of(p, group, state, program)
+            self._complete(p, group, state, program)
             with enable_grad():
                 known = {"p": p, "g": p.grad} | {n: mine[n] for n in program.options}
                 known |= {n: state[n].item() if n in program.counts else state[n] for n in program.state}

@@ -7,7 +7,9 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from .rule import RuleOptimizer, check_options, check_switches, rule, slope
+from .rule import NOTHING, RuleOptimizer, check_options, check_switches, rule, slope
+
+FIRST = {"first": True}
 
 
 @rule
@@ -106,4 +108,4 @@ class SGD(RuleOptimizer):
         check_switches("SGD", fused, foreach, differentiable)
 
     def _begin(self, state: dict[str, Any], group: dict[str, Any]) -> dict[str, bool]:
-        return {"first": state.get("momentum_buffer") is None}
+        return NOTHING if state.get("momentum_buffer") is not None or not group["momentum"] else FIRST

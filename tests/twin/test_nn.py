@@ -235,8 +235,8 @@ ELSEWHERE = (
 OTHER_NODES = {
     "Bilinear", "Flatten", "Unflatten", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "GroupNorm",
     "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "NLLLoss", "CrossEntropyLoss", "MultiMarginLoss",
-    "MultiLabelMarginLoss", "RReLU", "PairwiseDistance", "RMSNorm", "AlphaDropout", "FeatureAlphaDropout", "Dropout1d", "Dropout3d",
-    "MultiLabelSoftMarginLoss",
+    "MultiLabelMarginLoss", "RReLU", "PairwiseDistance", "RMSNorm", "AlphaDropout", "FeatureAlphaDropout",
+    "Dropout1d", "Dropout3d", "MultiLabelSoftMarginLoss",
 }  # fmt: skip
 ALL = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 

@@ -23,6 +23,14 @@ def _where(condition, x, y):
     return np.where(condition, x, y)
 
 
+def _sign(x, out=None):
+    found = np.sign(x, out=out)
+    if x.dtype.kind == "f" and found.ndim:
+        np.copyto(found, 0, where=found != found)  # 0 for NaN, as PyTorch has it
+        return found
+    return np.where(found == found, found, x.dtype.type(0))
+
+
 def _largest(x, out=None):
     found = np.array(np.finfo(x.dtype).max if x.dtype.kind == "f" else np.iinfo(x.dtype).max, x.dtype)
     if out is None:
@@ -55,6 +63,7 @@ FUNCTIONS: Mapping[str, Callable] = {
     "shift_right": np.right_shift,
     "where": _where,
     "largest": _largest,
+    "sign": _sign,
     "abs": np.absolute,
     "round": np.rint,
     "asin": np.arcsin,
@@ -72,7 +81,7 @@ FUNCTIONS: Mapping[str, Callable] = {
     **{
         name: getattr(np, name)
         for name in (
-            "maximum minimum fmax fmin hypot copysign nextafter logaddexp logaddexp2 gcd lcm sign floor ceil trunc "
+            "maximum minimum fmax fmin hypot copysign nextafter logaddexp logaddexp2 gcd lcm floor ceil trunc "
             "exp exp2 expm1 log log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh isnan isinf isfinite signbit "
             "logical_not logical_and logical_or logical_xor"
         ).split()

@@ -22,7 +22,8 @@ from .elementwise import FLOAT32, FUNCTIONS, HALVES
 
 # Elements of one piece: with 16384 float32 the 4 arrays and 2 temporaries of Adam are 384 KiB. Measured for a step of
 # 669,706 parameters on a core with 512 KiB (bench/optimizers.py): 4096 1.32 ms, 16384 0.90 ms, 65536 1.27 ms.
-PIECE = 16384
+PIECE = 32768
+PLAIN = (FLOAT32, np.dtype(np.float64))
 
 NUMBER_FUNCTIONS: dict[str, Callable] = {
     "sqrt": math.sqrt,
@@ -40,54 +41,48 @@ class Update:
 
     Args:
         outputs: the expression of each new value, by the name of the variable that it replaces.
-        arrays: the variables that are arrays.
+        arrays: the variables that are arrays, in the order in which they are passed.
         numbers: the variables that are Python numbers, in the order in which they are passed.
     """
 
-    def __init__(self, outputs: dict[str, expr.Expr], arrays: frozenset[str], numbers: tuple[str, ...]):
+    def __init__(self, outputs: dict[str, expr.Expr], arrays: tuple[str, ...], numbers: tuple[str, ...]):
         wide = {name: root for name, root in outputs.items() if name in arrays}
         self.new_numbers = tuple(name for name in outputs if name not in arrays)
-        used = {v for root in wide.values() for v in root.variables} | set(wide)
-        self.arrays = tuple(sorted(used & arrays))
-        self.written = tuple(i for i, name in enumerate(self.arrays) if name in wide)
-        body = _Body(wide, self.arrays)
+        self.written = tuple(arrays.index(name) for name in wide)
+        self.width = len(arrays)
+        body = _Body(wide, arrays)
         self.source = body.source
-        self.temporaries = body.temporaries
         scope: dict[str, Any] = {"__name__": "tapegrad.optim.kernel", "copyto": np.copyto, **FUNCTIONS}
         exec(compile(self.source, "<tapegrad update>", "exec"), scope)
         self.kernel: Callable[..., None] = scope["update"]
-        fixed = ", ".join(map(expr.show, body.numbers)) + ","
+        fixed = "".join(f"{expr.show(x)}, " for x in body.numbers)
         kept = "".join(f"{expr.show(outputs[name])}, " for name in self.new_numbers)
-        text = f"lambda {', '.join(numbers)}: (({fixed if body.numbers else ''}), ({kept}))"
+        text = f"lambda {', '.join(numbers)}: (({fixed}), ({kept}))"
         self._numbers: Callable[..., tuple[tuple, tuple]] = eval(text, dict(NUMBER_FUNCTIONS))
 
     def numbers(self, dtype: np.dtype, *values: float) -> tuple[list[np.ndarray], tuple[float, ...]]:
         """What the array calls take as numbers, and the new values of the state that is a number."""
-        wide = _working(dtype)
+        working = _working(dtype)
         fixed, kept = self._numbers(*values)
-        return [np.array(value, wide) for value in fixed], kept
+        return [np.array(value, working) for value in fixed], kept
 
-    def scratch(self, dtype: np.dtype) -> list[np.ndarray]:
-        """The temporaries of `run`; one thread at a time may use them."""
-        return [np.empty(PIECE, _working(dtype)) for _ in range(self.temporaries)]
-
-    def run(self, arrays: Sequence[np.ndarray], numbers: list[np.ndarray], scratch: list[np.ndarray]) -> None:
-        """Update the arrays (in the order of `self.arrays`, all of one shape and dtype) in place."""
+    def run(self, arrays: Sequence[np.ndarray], numbers: list[np.ndarray]) -> None:
+        """Update the arrays, all of one shape and dtype, in place."""
+        first = arrays[0]
+        if first.size <= PIECE and first.ndim and first.dtype in PLAIN:
+            self.kernel(*arrays, *numbers)
+            return
         flat = [_flat(a) for a in arrays]
-        step = self._run_half if arrays[0].dtype in HALVES else self.kernel
-        size = flat[0].size
-        for start in range(0, size, PIECE):
-            stop = min(start + PIECE, size)
-            pieces = flat if size <= PIECE else [a[start:stop] for a in flat]
-            short = scratch if stop - start == PIECE else [t[: stop - start] for t in scratch]
-            step(*pieces, *short, *numbers)
+        step = self._run_half if first.dtype in HALVES else self.kernel
+        for start in range(0, flat[0].size, PIECE):
+            step(*[a[start : start + PIECE] for a in flat], *numbers)
         for i in self.written:
             if not arrays[i].flags.c_contiguous:
                 np.copyto(arrays[i], flat[i].view(arrays[i].dtype).reshape(arrays[i].shape))
 
     def _run_half(self, *operands: np.ndarray) -> None:
         """Compute in float32 and round once."""
-        n = len(self.arrays)
+        n = self.width
         wide = [a.astype(FLOAT32) for a in operands[:n]]
         self.kernel(*wide, *operands[n:])
         for i in self.written:
@@ -108,76 +103,59 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 
 class _Body:
-    """The text of the array function, made operator by operator with the storage of each value."""
+    """The text of the array function, made operator by operator, with the place where each value lies."""
 
     def __init__(self, outputs: dict[str, expr.Expr], arrays: tuple[str, ...]):
         self.outputs = outputs
-        self.numbers: list[expr.Expr] = []
-        self.temporaries = 0
-        self._lines: list[str] = []
-        self._place: dict[int, str] = {}  # where the value of a node is
-        self._own = {f"{name}_" for name in outputs}  # storage that may be written
+        self.numbers: list[expr.Expr] = []  # the operands without arrays: n0, n1, ... of the function
         order = list({id(x): x for root in outputs.values() for x in expr.walk(root)}.values())
-        self._wide = {id(x) for x in order if x.variables & set(arrays)}
-        self._readers = {id(x): 0 for x in order}
-        for x in order:
-            for a in x.args:
-                self._readers[id(a)] += 1
-        for root in outputs.values():
-            self._readers[id(root)] += 1  # the new value itself: never released
-        for x in order:
-            if isinstance(x, expr.Var) and id(x) in self._wide:
-                self._place[id(x)] = f"{x.name}_"
-        self._free = sorted(self._own - set(self._place.values()))  # storage whose value nobody reads any more
-        for x in order:
-            if id(x) in self._wide and x.args:
-                self._emit(x)
-        self._move_results()
-        names = [f"{name}_" for name in arrays] + [f"t{i}" for i in range(self.temporaries)]
-        names += [f"n{i}" for i in range(len(self.numbers))]
-        self.source = f"def update({', '.join(names)}):\n" + "".join(f"    {line}\n" for line in self._lines)
+        self._wide = {id(x) for x in order if not x.variables.isdisjoint(arrays)}
+        self._readers = dict.fromkeys(map(id, order), 0)
+        for read in (*(a for x in order for a in x.args), *outputs.values()):  # a result is read at the end, too
+            self._readers[id(read)] += 1
+        self._place = {id(x): f"{x.name}_" for x in order if isinstance(x, expr.Var) and x.name in arrays}
+        self._ours = {f"{name}_" for name in outputs}  # places that may be written
+        self._free = self._ours - set(self._place.values())  # those whose value nobody will read
+        lines = [self._emit(x) for x in order if id(x) in self._wide and x.args] + self._moves()
+        names = [f"{name}_" for name in arrays] + [f"n{i}" for i in range(len(self.numbers))]
+        self.source = f"def update({', '.join(names)}):\n" + "".join(f"    {line}\n" for line in lines)
+
+    def _emit(self, x: expr.Expr) -> str:
+        """The line that computes a value from those of its operands."""
+        call = ", ".join(map(self._operand, x.args))
+        released = []
+        for a in x.args:
+            self._readers[id(a)] -= 1
+            place = self._place[id(a)]
+            if self._readers[id(a)] == 0 and place in self._ours:
+                released.append(place)
+                self._free.add(place)
+        makes_bool = expr.OPERATORS[x.op].gives == "bool"
+        place = "" if makes_bool or x.op == "where" else self._choose(x, released)
+        if place:
+            self._free.discard(place)
+            self._place[id(x)] = place
+            positional = isinstance(FUNCTIONS[x.op], np.ufunc) and x.op not in ("maximum", "minimum")
+            return f"{x.op}({call}, {'' if positional else 'out='}{place})"
+        self._place[id(x)] = place = f"t{len(self._place)}"  # a new array: its memory is warm from the last piece
+        if not makes_bool:
+            self._ours.add(place)
+        return f"{place} = {x.op}({call})"
 
     def _operand(self, x: expr.Expr) -> str:
-        """The text of an operand; one without arrays is a number computed beforehand."""
-        if id(x) not in self._place:
+        if id(x) not in self._wide and id(x) not in self._place:
             self._place[id(x)] = f"n{len(self.numbers)}"
             self.numbers.append(x)
         return self._place[id(x)]
 
-    def _emit(self, x: expr.Expr) -> None:
-        call = ", ".join(map(self._operand, x.args))
-        dying = []
-        for a in x.args:
-            self._readers[id(a)] -= 1
-            if self._readers[id(a)] == 0 and self._place[id(a)] in self._own:
-                dying.append(self._place[id(a)])
-        self._free += dying
-        function = FUNCTIONS[x.op]
-        fresh = expr.OPERATORS[x.op].gives == "bool" or x.op == "where"
-        place = f"fresh{len(self._lines)}" if fresh else self._choose(x, dying)
-        self._place[id(x)] = place
-        if fresh:
-            self._lines.append(f"{place} = {x.op}({call})")
-        else:
-            positional = isinstance(function, np.ufunc) and x.op not in ("maximum", "minimum")
-            self._lines.append(f"{x.op}({call}, {'' if positional else 'out='}{place})")
+    def _choose(self, x: expr.Expr, released: list[str]) -> str:
+        """A place to write a value over: its own array if it is a result, else an operand's, else a dead temporary."""
+        own = [f"{name}_" for name, root in self.outputs.items() if root is x]
+        dead = sorted(place for place in self._free if not place.endswith("_"))
+        return next((place for place in [*(own or released), *dead] if place in self._free), "")
 
-    def _choose(self, x: expr.Expr, dying: list[str]) -> str:
-        """Storage for a value: its own array if it is a result, else an operand's, else a temporary."""
-        results = [f"{name}_" for name, root in self.outputs.items() if root is x]
-        others = [p for p in dying if not results] + [p for p in self._free if not p.endswith("_")]
-        place = next((p for p in [*results, *others] if p in self._free), "")
-        if place:
-            self._free.remove(place)
-        else:
-            place = f"t{self.temporaries}"
-            self.temporaries += 1
-            self._own.add(place)
-        return place
-
-    def _move_results(self) -> None:
-        """Copy the results that could not be computed in place, those that lie in another result's array first."""
+    def _moves(self) -> list[str]:
+        """Copies of the results that lie elsewhere; first those that lie in another result's array."""
         moves = [(f"{name}_", self._place[id(root)]) for name, root in self.outputs.items()]
-        for target, source in sorted(moves, key=lambda move: not move[1].endswith("_")):
-            if target != source:
-                self._lines.append(f"copyto({target}, {source})")
+        moves = [(target, place) for target, place in moves if target != place]
+        return [f"copyto({target}, {place})" for target, place in sorted(moves, key=lambda m: m[1] not in self._ours)]

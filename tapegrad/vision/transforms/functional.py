@@ -232,12 +232,11 @@ def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inpla
         raise ValueError(message(f"normalize: std is 0 (as {tensor.dtype})", got=std, expected="above 0"))
     if tensor.requires_grad and is_grad_enabled():
         return (tensor if inplace else tensor.clone()).sub_(wrap(center)).div_(wrap(width))
-    try:
-        out = np.subtract(x, center, out=x if inplace else np.empty_like(x))
-        np.divide(out, width, out=out)
-    except ValueError as error:
-        got = f"{center.size} means and {width.size} deviations for shape {tuple(x.shape)}"
-        raise RuntimeError(message("normalize: one number for each channel, or one for all", got=got)) from error
+    if {center.size, width.size} - {1, x.shape[-3]}:
+        got = f"{center.size} means and {width.size} deviations for shape {x.shape}"
+        raise RuntimeError(message("normalize: give one number for each channel, or one for all", got=got))
+    out = np.subtract(x, center, out=x if inplace else np.empty_like(x))
+    np.divide(out, width, out=out)
     if not inplace:
         return wrap(out)
     tensor.bump()
