@@ -4,6 +4,14 @@
 
 Prints, with tapegrad and with PyTorch:
 
+    value      tensor([199.3069,   0.4338,   0.0000,   0.4338, 199.3069])
+    derivative tensor([-1.0000, -0.7616,  0.0000,  0.7616,  1.0000])
+    recorded as LogCoshBackward
+    gradcheck     True
+    gradgradcheck True
+    truth         2.00 t + 1.00
+    squared error -0.61 t + 4.30
+    log cosh      1.85 t + 1.19
 """
 
 import math

@@ -7,6 +7,20 @@ UCI Machine Learning Repository, 1998, doi:10.24432/C50P49, CC BY 4.0.
 
 Prints, with tapegrad and with PyTorch:
 
+    epoch 2  loss 0.6777  test 291 of 360
+    epoch 4  loss 0.1897  test 310 of 360
+    epoch 6  loss 0.1080  test 318 of 360
+    epoch 8  loss 0.0735  test 323 of 360
+    tensor([[33,  0,  0,  0,  1,  0,  1,  0,  0,  0],
+            [ 0, 28,  0,  0,  0,  0,  0,  0,  0,  8],
+            [ 0,  0, 35,  0,  0,  0,  0,  0,  0,  0],
+            [ 0,  0,  3, 30,  0,  3,  0,  1,  0,  0],
+            [ 0,  1,  0,  0, 34,  0,  0,  0,  1,  1],
+            [ 0,  0,  0,  0,  0, 37,  0,  0,  0,  0],
+            [ 0,  3,  0,  0,  0,  0, 34,  0,  0,  0],
+            [ 0,  0,  0,  0,  1,  0,  0, 33,  1,  1],
+            [ 0,  2,  0,  1,  1,  2,  0,  0, 26,  1],
+            [ 0,  0,  0,  0,  0,  2,  0,  1,  1, 33]])
 """
 
 import gzip
@@ -85,10 +99,11 @@ def main():
     test = DataLoader(Subset(digits, range(n, len(digits))), batch_size=90)
     model = Network()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
-    for epoch in range(1, 6):
+    for epoch in range(1, 9):
         loss = train(model, training, optimizer)
         counts = confusion(model, test)
-        print(f"epoch {epoch}  loss {loss:.4f}  test {counts.diagonal().sum().item()} of {counts.sum().item()}")
+        if epoch % 2 == 0:
+            print(f"epoch {epoch}  loss {loss:.4f}  test {counts.diagonal().sum().item()} of {counts.sum().item()}")
     print(counts)
 
 

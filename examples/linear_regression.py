@@ -4,8 +4,13 @@
 
 Prints, with tapegrad and with PyTorch:
 
-    step   0  loss 11.8155  w 0.0000  b 0.0000
-    step  20  loss 0.0000  w 0.0000  b 0.0000
+    step   0  loss 7.0560  w 0.0000  b 0.0000
+    step  20  loss 0.0193  w 2.8388  b -1.9962
+    step  40  loss 0.0105  w 2.9912  b -1.9963
+    step  60  loss 0.0105  w 2.9994  b -1.9963
+    step  80  loss 0.0105  w 2.9998  b -1.9963
+    step 100  loss 0.0105  w 2.9999  b -1.9963
+    least squares:          w 2.9999  b -1.9963
 """
 
 import torch

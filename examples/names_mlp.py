@@ -6,6 +6,12 @@ Reference: Y. Bengio, R. Ducharme, P. Vincent, C. Jauvin, "A Neural Probabilisti
 
 Prints, with tapegrad and with PyTorch:
 
+    206 names, 1368 letters, 4009 parameters
+    step 100  loss of all letters 2.138
+    step 200  loss of all letters 1.971
+    step 300  loss of all letters 1.812
+    step 400  loss of all letters 1.657
+    invented: clarher, glandanian, hia, harloria, adia, hazendiia, top, ham
 """
 
 import torch

@@ -4,6 +4,19 @@
 
 Prints, with tapegrad and with PyTorch:
 
+    Sequential(
+      (0): Linear(in_features=2, out_features=32, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=32, out_features=32, bias=True)
+      (3): ReLU()
+      (4): Linear(in_features=32, out_features=3, bias=True)
+    )
+    epoch  3  loss 0.5564
+    epoch  6  loss 0.2876
+    epoch  9  loss 0.1210
+    epoch 12  loss 0.0593
+    epoch 15  loss 0.0336
+    597 of 600 new points on the right arm
 """
 
 import math

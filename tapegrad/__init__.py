@@ -1,47 +1,113 @@
 """tapegrad: PyTorch's API as a small, fast, readable Python package.
 
     import tapegrad as torch
+
+The names follow the layers of the package, lowest first. A family of operations lists its public names in its own
+`__all__`, so that adding an operation touches one file.
 """
 
 import warnings as _warnings
 
 __version__ = "0.1.0"
 
+# dividing by zero gives inf and nan without a word, as in PyTorch; NumPy's warnings in the user's own code stay
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad")
 
-from .core import engine as _engine
-from .core.tensor import Tensor, wrap
-from .devices import *  # noqa
-from .dtypes import *  # noqa
+# words
+from .devices import channels_last as channels_last
+from .devices import channels_last_3d as channels_last_3d
+from .devices import contiguous_format as contiguous_format
+from .devices import device as device
+from .devices import layout as layout
+from .devices import memory_format as memory_format
+from .devices import preserve_format as preserve_format
+from .devices import strided as strided
+from .dtypes import bfloat16 as bfloat16
+from .dtypes import bool_ as bool
+from .dtypes import complex64 as cfloat
+from .dtypes import complex64 as complex64
+from .dtypes import complex128 as cdouble
+from .dtypes import complex128 as complex128
+from .dtypes import dtype as dtype
+from .dtypes import float16 as float16
+from .dtypes import float16 as half
+from .dtypes import float32 as float
+from .dtypes import float32 as float32
+from .dtypes import float64 as double
+from .dtypes import float64 as float64
+from .dtypes import int8 as int8
+from .dtypes import int16 as int16
+from .dtypes import int16 as short
+from .dtypes import int32 as int
+from .dtypes import int32 as int32
+from .dtypes import int64 as int64
+from .dtypes import int64 as long
+from .dtypes import uint8 as uint8
+from .dtypes import uint16 as uint16
+from .dtypes import uint32 as uint32
+from .dtypes import uint64 as uint64
+from .errors import OutOfMemoryError as OutOfMemoryError
+from .modes import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .modes import enable_grad as enable_grad
+from .modes import get_default_dtype as get_default_dtype
+from .modes import get_num_threads as get_num_threads
+from .modes import inference_mode as inference_mode
+from .modes import is_grad_enabled as is_grad_enabled
+from .modes import is_inference_mode_enabled as is_inference_mode_enabled
+from .modes import no_grad as no_grad
+from .modes import set_default_dtype as set_default_dtype
+from .modes import set_grad_enabled as set_grad_enabled
+from .modes import set_num_threads as set_num_threads
+from .modes import use_deterministic_algorithms as use_deterministic_algorithms
+from .shapes import Size as Size
 
-# family regions (temporary): each helper adds its own line, guarded against absence is NOT needed once the file exists
-from .ops.compare import *  # noqa
-from .ops.functions import *  # noqa
-from .ops.trigonometry import *  # noqa
-from .ops.elementwise import *  # noqa
-from .ops.powers import *  # noqa
-from .ops.bounds import *  # noqa
-from .ops import operators as _operators  # noqa
-from .ops.scan import *  # noqa
-from .ops.reduce import *  # noqa
-from .ops.cast import *  # noqa
-from .ops.creation import *  # noqa
-from .ops.filled import *  # noqa
-from .ops.ranges import *  # noqa
-from .ops.types import *  # noqa
-from .dtypes import bool_ as bool, complex64 as cfloat, complex128 as cdouble, float16 as half, float32 as float  # noqa
-from .dtypes import float64 as double, int16 as short, int32 as int, int64 as long  # noqa
-from .shapes import Size  # noqa
-from .ops.movement import *  # noqa
-from .ops.windows import *  # noqa
-from .ops.joining import *  # noqa
-from .ops.index import *  # noqa
-from .ops.scatter import *  # noqa
-from .ops.rearrange import *  # noqa
-from .ops.masked import *  # noqa
+# the tape
+from .core.printing import get_printoptions as get_printoptions
+from .core.printing import set_printoptions as set_printoptions
+from .core.tensor import Tensor as Tensor
+from .core.tensor import wrap as wrap
 
-from .modes import *  # noqa
-from . import autograd, testing
-from .ops.statistics import *  # noqa
-from .ops.sort import *  # noqa
-from .ops.random import *  # noqa
+# operations, a family a line
+from .ops.compare import *
+from .ops.functions import *
+from .ops.trigonometry import *
+from .ops.elementwise import *
+from .ops.powers import *
+from .ops.bounds import *
+from .ops import operators as _operators
+from .ops.creation import *
+from .ops.filled import *
+from .ops.ranges import *
+from .ops.types import *
+from .ops.cast import *
+from .ops.movement import *
+from .ops.windows import *
+from .ops.joining import *
+from .ops.rearrange import *
+from .ops.index import *
+from .ops.scatter import *
+from .ops.masked import *
+from .ops.reduce import *
+from .ops.extremes import *
+from .ops.statistics import *
+from .ops.scan import *
+from .ops.sort import *
+from .ops.matmul import *
+# from .ops.products import *
+from .ops.linalg import *
+from .ops.random import *
+from .ops.activation import *
+from .ops.softmax import *
+from .ops.dropout import *
+from .ops.norm import *
+from .ops.margin import *
+
+# what users build with, and faces
+from . import autograd as autograd
+from . import data as _data
+from . import linalg as linalg
+from . import nn as nn
+from . import optim as optim
+from . import special as special
+from . import testing as testing
+from . import utils as utils

@@ -16,14 +16,16 @@ def unary(reference, low=-2.0, high=2.0, *args, **options) -> list[Sample]:
     return [case(real(2, 3, low=low, high=high), *args, expect=reference, **options)]
 
 
-def binary(reference, low=-2.0, high=2.0, **options) -> list[Sample]:
-    """A function of two tensors, of a tensor and a number, and of broadcast tensors."""
+def tensors(reference, low=-2.0, high=2.0, **options) -> list[Sample]:
+    """A function of two tensors of one shape, and of broadcast ones."""
     x, y = real(2, 3, low=low, high=high), real(2, 3, low=low, high=high, seed=1)
-    return [
-        case(x, y, expect=reference, **options),
-        case(x, 0.75, expect=reference, **options),
-        case(x[:, :1], y[0], expect=reference, **options),
-    ]
+    return [case(x, y, expect=reference, **options), case(x[:, :1], y[0], expect=reference, **options)]
+
+
+def binary(reference, low=-2.0, high=2.0, **options) -> list[Sample]:
+    """The same for a function that takes a number as its second operand too."""
+    number = case(real(2, 3, low=low, high=high), 0.75, expect=reference, **options)
+    return [*tensors(reference, low, high, **options), number]
 
 
 def integers(reference, low=0, high=8) -> list[Sample]:
@@ -44,6 +46,11 @@ SAMPLES = {
         "le": np.less_equal,
         "gt": np.greater,
         "ge": np.greater_equal,
+    }.items()
+}
+SAMPLES |= {
+    name: [case(*PAIRS, expect=reference), case(flags(4), flags(4, seed=1), expect=reference)]
+    for name, reference in {
         "logical_and": np.logical_and,
         "logical_or": np.logical_or,
         "logical_xor": np.logical_xor,
@@ -192,10 +199,10 @@ SAMPLES |= {
     ],
     "xlogy": [*binary(_xlogy, 0.3), case(np.array([0.0, 0.0, NAN]), np.array([0.0, 2.0, 1.0]), order=0,
                                          expect=lambda x, y: np.array([0.0, 0.0, NAN]))],
-    "maximum": binary(np.maximum),
-    "minimum": binary(np.minimum),
-    "fmax": binary(np.fmax),
-    "fmin": binary(np.fmin),
+    "maximum": tensors(np.maximum),
+    "minimum": tensors(np.minimum),
+    "fmax": tensors(np.fmax),
+    "fmin": tensors(np.fmin),
     "clamp_min": binary(np.maximum),
     "clamp_max": binary(np.minimum),
     "clamp_at_least": binary(np.maximum),
@@ -204,11 +211,11 @@ SAMPLES |= {
         case(real(2, 3), real(3, low=-1.5, high=-0.2), real(3, low=0.2, high=1.5), expect=np.clip),
         case(real(2, 3), -0.7, 0.8, expect=np.clip),
     ],
-    "atan2": binary(np.arctan2),
-    "hypot": binary(np.hypot),
+    "atan2": tensors(np.arctan2),
+    "hypot": tensors(np.hypot),
     "copysign": binary(np.copysign),
-    "logaddexp": binary(np.logaddexp),
-    "logaddexp2": binary(np.logaddexp2),
+    "logaddexp": tensors(np.logaddexp),
+    "logaddexp2": tensors(np.logaddexp2),
     "nextafter": [case(real(3), real(3, seed=1), expect=np.nextafter, double=True)],
     "gcd": integers(np.gcd),
     "lcm": integers(np.lcm),

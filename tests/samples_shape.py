@@ -45,6 +45,7 @@ def diagonal_at(g, shape, offset=0, dim1=0, dim2=1):
 def unfold(x, dimension, size, step):
     if x.ndim == 0:
         return np.full(size, x)
+    dimension %= x.ndim
     starts = range(0, x.shape[dimension] - size + 1, step)
     parts = [np.moveaxis(x.take(range(s, s + size), dimension), dimension, -1) for s in starts]
     return np.stack(parts, dimension)
@@ -226,7 +227,7 @@ SAMPLES |= {
 
 SAMPLES |= {
     "_to_copy": [
-        case(X, torch.float64, expect=first(np.array)),
+        case(X, torch.float64, expect=first(np.array), double=True),
         case(whole(2, 3), torch.float64, expect=first(np.float64)),
         case(X, torch.int32, expect=lambda x, _: x.astype(np.int32), order=0),
     ],

@@ -474,7 +474,8 @@ def _refuse_shared(op: Any, tensors: list, results: list, targets: list) -> None
             raise RuntimeError(
                 message(f"{op.name}: out has another type", got=out.dtype, expected=dtypes.of(array.dtype))
             )
-        if 0 in out.array.strides or any(t is not None and np.may_share_memory(t.array, out.array) for t in tensors):
+        steps = zip(out.array.strides, out.array.shape) if out.array.size else ()
+        if any(step == 0 and n > 1 for step, n in steps) or any(t is not None and np.may_share_memory(t.array, out.array) for t in tensors):
             text = message(
                 f"{op.name}: out must not share memory with an operand or with itself", fix="give it memory of its own"
             )
@@ -484,20 +485,8 @@ def _refuse_shared(op: Any, tensors: list, results: list, targets: list) -> None
 def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Tensor:
     """Run `op` on `t` and write the result into it."""
     now = mode()
-    if now is NO_GRAD and not kwargs and op.elementwise and len(args) == len(op.tensors) - 1 <= 1:
-        x = t.array
-        d = x.dtype
-        if d is F32 or d is F64:
-            rest = [number(a, t) if a.__class__ in (float, int) else a for a in args]
-            if all(isinstance(a, Tensor) and a.array.dtype is d for a in rest) and not op.gives_bool:
-                try:
-                    found = op.fast(x, *[a.array for a in rest], out=x)
-                except ValueError as error:
-                    raise explain(op, [t, *rest], error) from None
-                if found is not x:
-                    _fill(name, t, found)
-                t.bump()
-                return t
+    if op.elementwise and not kwargs and len(args) == len(op.tensors) - 1 <= 1 and _quick_inplace(op, t, args, now):
+        return t
     values = bind(op, (t, *args), kwargs)
     n = len(op.tensors)
     operands = [values[i] for i, _ in op.tensors]
@@ -518,12 +507,7 @@ def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Te
             raise RuntimeError(text)
     else:
         found = _inplace_arrays(op, values)
-    recorded = any(e is not None for e in edges)
-    if recorded and not op.formulas:
-        text = message(
-            f"{name}: has no derivative, and a tensor that requires grad would be changed", fix="use .detach()"
-        )
-        raise RuntimeError(text)
+    recorded = any(e is not None for e in edges) and bool(op.formulas)
     before = operands[0]
     if recorded and op.plan(tuple(e is not None for e in edges))[0][0]:
         before = wrap(t.array.copy())  # the derivative needs the value that is about to be overwritten
@@ -537,9 +521,31 @@ def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Te
         if node.versions is not None:  # an operand that shares memory with `t` is not what it was
             node.versions = (node.versions[0], *versions[1:])
         rebase(t, node)
-    elif edges[0] is not None:
+    elif edges[0] is not None:  # no derivative: the new values do not depend on the old ones
         rebase(t, tape.record(CONSTANT, edges[:1], (), None, None, t.array))
     return t
+
+
+def _quick_inplace(op: Any, t: Tensor, args: tuple, now: Any) -> bool:
+    """The straight path: nothing to record, one floating-point dtype; False if it is not that simple."""
+    x = t.array
+    d = x.dtype
+    if (d is not F32 and d is not F64) or op.gives_bool or op.refuses:
+        return False
+    rest = [number(a, t) if a.__class__ in (float, int) else a for a in args]
+    for a in (t, *rest):
+        if not isinstance(a, Tensor) or a.array.dtype is not d:
+            return False
+        if now is not NO_GRAD and (now is not None or a._requires_grad or a.node is not None or a._view is not None):
+            return False
+    try:
+        found = op.fast(x, *[a.array for a in rest], out=x)
+    except ValueError:  # the shapes do not fit: the general path says how
+        return False
+    if found is not x:
+        _fill(op.name + "_", t, found)
+    t.bump()
+    return True
 
 
 def _inplace_arrays(op: Any, values: list) -> np.ndarray:

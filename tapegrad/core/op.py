@@ -32,6 +32,7 @@ from ..dtypes import float32, float64
 from ..ir import expr
 from ..modes import NO_GRAD, mode
 from . import dispatch, rules
+from .several import fits, several_arrays
 from .tape import record
 from .tensor import Tensor, _new
 from .views import attach
@@ -345,6 +346,11 @@ def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
         function = _unary(op) if len(operands) == 1 else _binary(op)
     elif operands == ["Array"] and op.tensors[0][0] == 0 and not op.returns and op.nout == 1 and not op.hidden:
         function = _one_array(op)
+    elif operands == ["Array", "Array"] and not op.attr_names and not op.returns and op.nout == 1 and not op.hidden:
+        op.fast, op.numbers = body, "none"
+        function = _binary(op)
+    elif fits(op):
+        function = several_arrays(op)
     else:
         function = _general(op)
     op.function = function

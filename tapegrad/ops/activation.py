@@ -14,18 +14,14 @@ from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor
 from ..dtypes import float64
 from ..ir import expr as e
-from .bounds import minimum
+from .bounds import clamp_max
 from .compare import where
 from .functions import erf, exp, sigmoid
 from .joining import cat
 from .trigonometry import tanh
 
 # The names that PyTorch has at the top as well.
-__all__ = (
-    (
-        "celu celu_ hardshrink prelu relu relu_ rrelu rrelu_ selu selu_ threshold threshold_"
-    ).split()
-)
+__all__ = ("celu celu_ hardshrink prelu relu relu_ rrelu rrelu_ selu selu_ threshold threshold_").split()
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -161,7 +157,7 @@ def _slopes(input: Tensor, lower: float, upper: float, training: bool) -> Tensor
     return slopes
 
 
-@elementwise(method=False)
+@elementwise(method=False, refuses="b", float_only=False)
 def hardtanh(x, min_val=-1.0, max_val=1.0):
     """`x` limited to `[min_val, max_val]`; the gradient is zero at the limits and beyond."""
     return e.minimum(e.maximum(x, min_val), max_val)
@@ -221,7 +217,7 @@ def _(g, x, lambd):
     return where((x >= -lambd) & (x <= lambd), 0, g)
 
 
-@elementwise(method=False)
+@elementwise(method=False, float_only=False)
 def threshold(x, threshold=0.0, value=0.0):
     """`x` where it is above `threshold`, `value` elsewhere."""
     return e.where(x <= threshold, value, x)
@@ -249,7 +245,7 @@ def elu(x, alpha=1.0, scale=1.0, input_scale=1.0):
 
 @elu.grad
 def _(g, x, alpha, scale, input_scale):
-    return where(x <= 0, g * (alpha * scale * input_scale) * exp(minimum(x, 0) * input_scale), g * scale)
+    return where(x <= 0, g * (alpha * scale * input_scale) * exp(clamp_max(x, 0) * input_scale), g * scale)
 
 
 @elementwise(method=False, refuses="biu", name="celu")
@@ -259,7 +255,7 @@ def _celu(x, alpha=1.0):
 
 @_celu.grad
 def _(g, x, alpha):
-    return where(x > 0, g, g * exp(minimum(x, 0) / alpha))
+    return where(x > 0, g, g * exp(clamp_max(x, 0) / alpha))
 
 
 def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -350,7 +346,7 @@ def mish(x):
 
 @mish.grad
 def _(g, x):
-    t = exp(minimum(x, 20))
+    t = exp(clamp_max(x, 20))
     n = t * (t + 2)
     return g * (n / (n + 2) + x * (4 * t * (t + 1)) / ((n + 2) * (n + 2)))
 

@@ -29,24 +29,43 @@ def _node_name(node: Any) -> str:
 # ---- negative log likelihood -----------------------------------------------------------------------------------------
 
 
+# `w` is the weight of every row: that of its class, 0 where the target is ignored, None for all 1.
+
+
 @op(name="nll_loss", node=_node_name)
-def _nll_loss(x: Array, target: Array, weight: Array | None = None, reduction="mean", ignore_index=-100, ndim=2):
-    return rows.nll(x, target, weight, reduction, ignore_index)
+def _nll_loss(x: Array, target: Array, w: Array | None, reduction, ndim):
+    return rows.nll(x, target, w, reduction)
 
 
 @_nll_loss.grad("x")
-def _(g, target, weight, reduction, ignore_index, ndim, x_shape):
-    return _nll_loss_backward(g, target, weight, x_shape, reduction, ignore_index, ndim)
+def _(g, target, w, reduction, ndim, x_shape):
+    return _nll_loss_backward(g, target, w, x_shape, reduction, ndim)
 
 
 @op(name="nll_loss_backward")
-def _nll_loss_backward(dy: Array, target: Array, weight: Array | None, shape, reduction, ignore_index, ndim):
-    return rows.nll_backward(dy, target, weight, shape, reduction, ignore_index)
+def _nll_loss_backward(dy: Array, target: Array, w: Array | None, shape, reduction, ndim):
+    return rows.nll_backward(dy, target, w, shape, reduction)
 
 
 @_nll_loss_backward.grad("dy")  # the loss is linear in x: the adjoint of its adjoint is the loss itself
-def _(g, target, weight, reduction, ignore_index, ndim):
-    return _nll_loss(g, target, weight, reduction, ignore_index, ndim)
+def _(g, target, w, reduction, ndim):
+    return _nll_loss(g, target, w, reduction, ndim)
+
+
+@op(name="_row_weights", nondiff=True, nout=2)
+def _row_weights(target: Array, weight: Array | None, like: Array, ignore_index):
+    safe, w = rows.row_weights(target, weight, ignore_index, rows.wide(like[:0]).dtype)
+    return safe, np.ones(safe.shape, like.dtype) if w is None else w
+
+
+def _weighted_rows(
+    target: Tensor, weight: Tensor | None, like: Tensor, ignore_index: int
+) -> tuple[Tensor, Tensor | None]:
+    """(target without ignored numbers, weight of every row or None)."""
+    array = target.array
+    if weight is None and (ignore_index < 0 and (array.size == 0 or array.min() >= 0)):
+        return target, None
+    return _row_weights(target, weight, like, ignore_index)
 
 
 def nll_loss(
@@ -84,7 +103,8 @@ def nll_loss(
         raise NotImplementedError(
             errors.message(f"nll_loss: not implemented for {input.dtype}", fix="convert with .float()")
         )
-    return _nll_loss(input, target, weight, reduction, ignore_index, input.dim())
+    target, w = _weighted_rows(target, weight, input, ignore_index)
+    return _nll_loss(input, target, w, reduction, input.dim())
 
 
 # ---- cross entropy ---------------------------------------------------------------------------------------------------
@@ -96,36 +116,33 @@ def _softmax_parts(x: Array):
 
 
 @op(name="cross_entropy", node=_node_name)
-def _cross_entropy(
-    x: Array, target: Array, weight: Array | None, e: Array, total: Array, peak: Array, reduction, ignore_index, ndim
-):
-    return rows.cross_entropy(x, target, weight, total, peak, reduction, ignore_index)
+def _cross_entropy(x: Array, target: Array, w: Array | None, e: Array, total: Array, peak: Array, reduction, ndim):
+    return rows.cross_entropy(x, target, w, total, peak, reduction)
 
 
 @_cross_entropy.grad("x")
-def _(g, x, target, weight, e, total, reduction, ignore_index, ndim):
-    return _cross_entropy_backward(g, x, target, weight, e, total, reduction, ignore_index, ndim)
+def _(g, x, target, w, e, total, reduction, ndim):
+    return _cross_entropy_backward(g, x, target, w, e, total, reduction, ndim)
 
 
 @op(name="cross_entropy_backward")
 def _cross_entropy_backward(
-    dy: Array, x: Array, target: Array, weight: Array | None, e: Array, total: Array, reduction, ignore_index, ndim
+    dy: Array, x: Array, target: Array, w: Array | None, e: Array, total: Array, reduction, ndim
 ):
-    return rows.cross_entropy_backward(dy, target, weight, e, total, reduction, ignore_index)
+    return rows.cross_entropy_backward(dy, target, w, e, total, reduction)
 
 
 @_cross_entropy_backward.grad("dy")
-def _(g, x, target, weight, reduction, ignore_index, ndim):
+def _(g, x, target, w, reduction, ndim):
     dim = 0 if ndim == 1 else 1
-    shifted = g - sum(g * softmax(x, dim), dim, True)
-    return _nll_loss(shifted, target, weight, reduction, ignore_index, ndim)
+    return _nll_loss(g - sum(g * softmax(x, dim), dim, True), target, w, reduction, ndim)
 
 
 @_cross_entropy_backward.grad("x")
-def _(g, dy, x, target, weight, reduction, ignore_index, ndim, x_shape):
+def _(g, dy, x, target, w, reduction, ndim, x_shape):
     dim = 0 if ndim == 1 else 1
     p = softmax(x, dim)
-    factor = -sum(_nll_loss_backward(dy, target, weight, x_shape, reduction, ignore_index, ndim), dim, True)
+    factor = -sum(_nll_loss_backward(dy, target, w, x_shape, reduction, ndim), dim, True)
     return factor * p * (g - sum(g * p, dim, True))
 
 
@@ -174,8 +191,9 @@ def cross_entropy(
     target = _check_classes("cross_entropy", input, target, weight, ignore_index)
     if label_smoothing > 0.0:
         return _with_smoothing(input, target, weight, ignore_index, reduction, label_smoothing)
+    target, w = _weighted_rows(target, weight, input, ignore_index)
     e, total, peak = _softmax_parts(input)
-    return _cross_entropy(input, target, weight, e, total, peak, reduction, ignore_index, input.dim())
+    return _cross_entropy(input, target, w, e, total, peak, reduction, input.dim())
 
 
 def _with_probabilities(
@@ -208,15 +226,15 @@ def _with_smoothing(
     """(1 - s) * the loss of the target + s * the mean loss over all classes."""
     dim = rows.class_axis(input.array)
     logs = log_softmax(input, dim)
-    hit = _nll_loss(logs, target, weight, reduction, ignore_index, input.dim())
+    safe, w = _weighted_rows(target, weight, input, ignore_index)
+    hit = _nll_loss(logs, safe, w, reduction, input.dim())
     spread = -(logs if weight is None else logs * _along_classes(weight, input)).sum(dim)
-    counted = target != ignore_index
-    spread = where(counted, spread, 0)
+    if w is not None:
+        spread = where(target == ignore_index, 0, spread)
     if reduction == "sum":
         spread = spread.sum()
     elif reduction == "mean":
-        total = counted.sum() if weight is None else (weight[where(counted, target, 0)] * counted).sum()
-        spread = spread.sum() / total
+        spread = spread.mean() if w is None else spread.sum() / w.sum()
     return hit * (1 - smoothing) + spread * (smoothing / input.shape[dim])
 
 

@@ -40,7 +40,7 @@ def _(g, indices, padding_idx, scale_grad_by_freq):
 @op(name="_embedding_factors", nondiff=True)
 def _factors(indices: Array, padding_idx, by_freq):
     """What the gradient of each picked row is multiplied with, (*, 1): 0 for padding, 1 / its count if asked for."""
-    factor = (indices != padding_idx).astype(np.float32)
+    factor = (indices != padding_idx).astype(np.float64)
     if by_freq:
         _, inverse, counts = np.unique(indices, return_inverse=True, return_counts=True)
         factor /= counts[inverse].reshape(indices.shape)

@@ -77,8 +77,9 @@ def _min(x: Array):
 
 
 @op(nondiff=True)
-def ties(x: Array, out: Array, dim=None, keepdim=False):
-    return kernels.ties(x, out, over("amax", dim, x), keepdim)
+def ties(x: Array, out: Array, dim=None, keepdim=False, lost=False):
+    """For each element its share in the extreme `out`; a NaN is shared by all NaN if `lost`."""
+    return kernels.ties(x, out, over("amax", dim, x), keepdim, lost)
 
 
 def _shared(g, x, out, dim, keepdim):
@@ -86,7 +87,7 @@ def _shared(g, x, out, dim, keepdim):
 
 
 def _shared_by_all(g, x, out):
-    return spread(g, x.shape) * ties(x, out)
+    return spread(g, x.shape) * ties(x, out, lost=True)
 
 
 amax.grad(_shared), amin.grad(_shared), _max.grad(_shared_by_all), _min.grad(_shared_by_all)

@@ -314,6 +314,8 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     kind = index.__class__
     if kind is int:
         return select(self, 0, index)
+    if kind is Tensor and index.array.ndim and index.array.dtype.kind in "ib":
+        return take_index(self, (index.array,), owners_of(index) if modes.mode() is None else ())
     if kind is slice and index.step is None and index.start.__class__ in _PLAIN and index.stop.__class__ in _PLAIN:
         return basic_index(self, index)
     if kind is tuple:
@@ -322,12 +324,28 @@ def getitem(self: Tensor, index: Any) -> Tensor:
                 break
         else:
             return basic_index(self, index)
+        arrays = _only_arrays(index)
+        if arrays is not None:
+            return take_index(self, arrays, owners_of(index) if modes.mode() is None else ())
     basic, picks = read_key(self.array.shape, index)
     if picks is None:
         return basic_index(self, basic)
     if basic is not None:
         self = basic_index(self, basic)
     return take_index(self, picks, owners_of(index) if modes.mode() is None else ())
+
+
+def _only_arrays(parts: tuple) -> tuple | None:
+    """Index tensors of integers (or ranges) as arrays; None if anything else is among them."""
+    found = []
+    for part in parts:
+        if part.__class__ is Tensor and part.array.ndim and part.array.dtype.kind == "i":
+            found.append(part.array)
+        elif part.__class__ is range:
+            found.append(np.arange(part.start, part.stop, part.step))
+        else:
+            return None
+    return tuple(found)
 
 
 def _is_simple(part: slice) -> bool:
@@ -391,12 +409,19 @@ def _fitting(shape: tuple[int, ...], value: Array) -> Array:
 def _set_recorded(self: Tensor, index: Any, basic: Any, picks: tuple | None, value: Tensor) -> None:
     if self.array.dtype != value.array.dtype:
         value = value.to(self.dtype)
-    check_inplace("__setitem__", self)
     place = self if basic is None else basic_index(self, basic)
+    check_inplace("__setitem__", self)
+    if place.array.shape == self.array.shape and _cuts_nothing_off(basic):
+        place = self
     if picks is None:
         place.copy_(value.reshape(_fitting(place.array.shape, value.array).shape))
     else:
         dispatch.call_inplace(put_index.op, "__setitem__", place, (value, picks, False, owners_of(index)), {})
+
+
+def _cuts_nothing_off(basic: Any) -> bool:
+    """Whether a key that gives the shape of the tensor names all of it: it has slices and `...` only."""
+    return basic.__class__ is slice or basic is not None and all(p is Ellipsis or p.__class__ is slice for p in basic)
 
 
 def _set_error(error: Exception, self: Tensor, index: Any, value: Tensor) -> Exception:

@@ -57,11 +57,15 @@ def _meet(arrays: list[Array]) -> np.dtype:
 def _cat(tensors: Arrays, dim=0):
     if not tensors:
         raise ValueError(message("cat: expected a non-empty list of tensors"))
+    first = getattr(tensors[0], "dtype", None)
+    for a in tensors:
+        if a is None or a.dtype is not first or not a.size:
+            break
+    else:
+        return np.concatenate(tensors, dim)
     arrays = _common(tensors)
     if any(a.shape == (0,) for a in arrays):  # vectors of no elements fit everywhere, as PyTorch has it
         arrays = [a for a in arrays if a.shape != (0,)] or arrays[:1]
-    if dim < 0:
-        dim = shapes.axis("cat", dim, arrays[0].ndim)
     return np.concatenate(arrays, dim)
 
 

@@ -18,7 +18,7 @@ from ..core.tensor import Tensor
 from ..dtypes import promote
 from ..ir import expr as e
 from ..shapes import broadcast
-from .bounds import clamp, maximum
+from .bounds import clamp, clamp_min
 from .compare import where
 from .functions import abs, exp, log, log1p, sigmoid
 from .powers import xlogy
@@ -285,7 +285,7 @@ def _bce(x: Array, target: Array, weight: Array | None = None, reduction="mean")
 @_bce.grad("x")
 def _(g, x, target, weight, reduction, x_shape):
     each = _each(g, reduction, x_shape)
-    return (x - target) / maximum((1 - x) * x, 1e-12) * (each if weight is None else each * weight)
+    return (x - target) / clamp_min((1 - x) * x, 1e-12) * (each if weight is None else each * weight)
 
 
 @_bce.grad("target")
@@ -356,7 +356,7 @@ def _(g, x, weight, pos_weight, reduction, x_shape):
     if pos_weight is None:
         return -x * each
     softplus = log1p(exp(-abs(x)))
-    return ((pos_weight - 1) * (softplus + maximum(-x, 0)) - x) * each
+    return ((pos_weight - 1) * (softplus + clamp_min(-x, 0)) - x) * each
 
 
 def binary_cross_entropy_with_logits(

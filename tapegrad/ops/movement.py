@@ -404,9 +404,9 @@ def _squeezed(shape: tuple[int, ...], dim: Any) -> tuple[int, ...]:
     return tuple(n for i, n in enumerate(shape) if n != 1 or i not in over)
 
 
-def _squeeze_name(node: Any) -> str:
+def _squeeze_name(node: Any, first: int = 0) -> str:
     dim = node.op.attributes(*node.attrs)[0]
-    return f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}"
+    return f"SqueezeBackward{first + (0 if dim is None else 1 if isinstance(dim, int) else 2)}"
 
 
 @op(view=True, method=True, node=_squeeze_name)
@@ -590,13 +590,18 @@ def contiguous(self: Tensor, memory_format: Any = devices.contiguous_format) -> 
 # ---- another shape in place -------------------------------------------------------------------------------------------
 
 
-def changes_shape(name: str, function: Any) -> None:
-    """Give a view its in-place method: the tensor itself takes on the shape and the strides."""
+def changes_shape(name: str, function: Any, node: Any) -> None:
+    """Give a view its in-place method, recorded as `node`: the tensor itself takes on the shape and the strides."""
+    plain = function.op
+    own = op(plain.body, view=True, name=name, node=node)
+    for targets, formula in plain.formulas.items():
+        own.grad(*targets)(formula)
+    own.shape(plain.shape_rule)
 
     def method(self, *args, **kwargs):
         if modes.mode() is None:
             check_inplace(name, self)
-        found = function(self, *args, **kwargs)
+        found = own(self, *args, **kwargs)
         if self._view is not None:
             self._view = found._view
         self.array, self.node = found.array, found.node
@@ -606,7 +611,7 @@ def changes_shape(name: str, function: Any) -> None:
         return self
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"In-place form of `{function.__name__}`: this tensor takes on the new shape; the memory stays."
+    method.__doc__ = f"In-place form of `{plain.name}`: this tensor takes on the new shape; the memory stays."
     setattr(Tensor, name, method)
 
 
@@ -667,15 +672,11 @@ def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
     return self
 
 
-for _name, _function in (
-    ("squeeze_", squeeze),
-    ("unsqueeze_", unsqueeze),
-    ("transpose_", transpose),
-    ("swapaxes_", transpose),
-    ("swapdims_", transpose),
-    ("t_", t),
-):
-    changes_shape(_name, _function)
+changes_shape("squeeze_", squeeze, lambda node: _squeeze_name(node, 3))
+changes_shape("unsqueeze_", unsqueeze, "UnsqueezeBackward1")
+changes_shape("t_", t, "TBackward1")
+for _name in ("transpose_", "swapaxes_", "swapdims_"):
+    changes_shape(_name, transpose, "TransposeBackward1")
 
 for _function in (
     view, view_as, reshape, reshape_as, flatten, unflatten, ravel, permute, transpose, swapaxes, swapdims, adjoint, movedim,

@@ -1,8 +1,8 @@
 """Normalisation: layer, group, batch, instance and root-mean-square norm, and local response normalisation.
 
-The first four are one operation, `(x - mean) * rstd * weight + bias`; they differ in what a row is, the set of axes
-that mean and variance run over. Mean and variance are computed beforehand, outside the tape: the derivative accounts
-for them.
+All but the last are one operation, `(x - mean) * rstd * weight + bias`; they differ in what a row is, the set of axes
+that mean and variance run over. Mean and variance are computed beforehand and are no inputs of the derivative: its
+formula accounts for them.
 
 References: Ba et al. 2016 (layer), Wu & He 2018 (group), Ioffe & Szegedy 2015 (batch), Ulyanov et al. 2016 (instance),
 Zhang & Sennrich 2019 (rms), Krizhevsky et al. 2012 (local response).
@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from .. import errors
 from ..backends.cpu import rows
 from ..core.op import Array, op
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor
 from ..dtypes import float64
 from ..modes import no_grad
 
@@ -31,12 +30,35 @@ _NODES = {
     "layer": "NativeLayerNormBackward0",
     "group": "NativeGroupNormBackward0",
     "batch": "NativeBatchNormBackward0",
+    "rms": "MulBackward0",
 }
+
+
+@op(name="row_moments", nondiff=True, nout=3)
+def _moments(x: Array, axes, eps):
+    """(mean, variance, 1 / standard deviation) of every row."""
+    mean, var = rows.moments(x, axes)
+    return mean, var, rows.rstd(var, eps)
+
+
+@op(name="row_rms", nondiff=True)
+def _inverse_rms(x: Array, axes, eps):
+    """1 / root mean square of every row."""
+    return rows.rstd(rows.mean_square(x, axes), eps)
 
 
 @op(name="normalize_rows", node=lambda node: _NODES[node.attrs[0][0]])
 def _normalize(
-    x: Array, weight: Array | None, bias: Array | None, mean: Array, rstd: Array, kind, axes, wshape, eps, frozen
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array | None,
+    rstd: Array,
+    kind,
+    axes,
+    wshape,
+    eps,
+    frozen=False,
 ):
     return rows.normalize(x, weight, bias, mean, rstd, wshape)
 
@@ -44,23 +66,24 @@ def _normalize(
 @_normalize.grad("x", "weight", "bias")
 def _(g, x, weight, mean, rstd, axes, wshape, eps, frozen, needs, weight_shape, bias_shape):
     backward = rows.normalize_backward if g.__class__ is Array else _backward_in_operations
-    if g.__class__ is not Array:
-        mean, rstd = (mean, rstd) if frozen else _stats_in_operations(x, axes, eps)
+    if g.__class__ is not Array and not frozen:
+        mean, rstd = _stats_in_operations(x, mean is not None, axes, eps)
     dx, dw, db = backward(g, x, weight, mean, rstd, axes, wshape, frozen, needs)
     return dx, dw if dw is None else dw.reshape(weight_shape), db if db is None else db.reshape(bias_shape)
 
 
-def _stats_in_operations(x: Tensor, axes: tuple, eps: float) -> tuple[Tensor, Tensor]:
+def _stats_in_operations(x: Tensor, centred: bool, axes: tuple, eps: float) -> tuple[Tensor | None, Tensor]:
     """(mean, 1 / standard deviation) as recorded operations."""
-    mean = x.mean(axes, True)
-    return mean, (((x - mean) ** 2).mean(axes, True) + eps).rsqrt()
+    mean = x.mean(axes, True) if centred else None
+    deviation = x if mean is None else x - mean
+    return mean, ((deviation * deviation).mean(axes, True) + eps).rsqrt()
 
 
 def _backward_in_operations(
     g: Tensor,
     x: Tensor,
     weight: Tensor | None,
-    mean: Tensor,
+    mean: Tensor | None,
     rstd: Tensor,
     axes: tuple,
     wshape: tuple,
@@ -69,12 +92,13 @@ def _backward_in_operations(
 ) -> tuple:
     """What `rows.normalize_backward` computes, as recorded operations, so that it can be differentiated again."""
     over = tuple(i for i, n in enumerate(wshape) if n == 1)
-    normed = (x - mean) * rstd
+    normed = (x if mean is None else x - mean) * rstd
     dx = dw = db = None
     if needs[0]:
         dx = g if weight is None else g * weight.reshape(wshape)
         if not frozen:
-            dx = dx - dx.mean(axes, True) - normed * (dx * normed).mean(axes, True)
+            shared = normed * (dx * normed).mean(axes, True)
+            dx = dx - (shared if mean is None else shared + dx.mean(axes, True))
         dx = dx * rstd
     if needs[1]:
         dw = g * normed
@@ -84,20 +108,21 @@ def _backward_in_operations(
     return dx, dw, db
 
 
-def _over(
+def _with_constants(
     x: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    kind: str,
+    mean: Tensor,
+    var: Tensor,
     axes: tuple,
     wshape: tuple,
     eps: float,
-    stats: Any = None,
 ) -> Tensor:
-    """Normalise over `axes`; `stats` are (mean, variance) arrays of constants."""
-    mean, var = stats or rows.moments(x.array, axes)
-    rstd = 1 / np.sqrt(var + var.dtype.type(eps))
-    return _normalize(x, weight, bias, wrap(mean), wrap(rstd), kind, axes, wshape, eps, stats is not None)
+    """Normalise with running statistics, (C,)."""
+    with no_grad():
+        rstd = 1 / (var.reshape(wshape) + eps).sqrt()
+        mean = mean.reshape(wshape)
+    return _normalize(x, weight, bias, mean, rstd, "batch", axes, wshape, eps, True)
 
 
 # ---- layer and group -------------------------------------------------------------------------------------------------
@@ -130,7 +155,8 @@ def layer_norm(
     shape = _normalized("layer_norm", input, normalized_shape, weight, bias)
     lead = input.dim() - len(shape)
     axes = tuple(range(lead, input.dim()))
-    return _over(input, weight, bias, "layer", axes, (1,) * lead + shape, eps)
+    mean, _, rstd = _moments(input, axes, eps)
+    return _normalize(input, weight, bias, mean, rstd, "layer", axes, (1,) * lead + shape, eps)
 
 
 def rms_norm(
@@ -149,11 +175,11 @@ def rms_norm(
         RuntimeError: shapes do not fit.
     """
     shape = _normalized("rms_norm", input, normalized_shape, weight, None)
-    axes = tuple(range(input.dim() - len(shape), input.dim()))
+    lead = input.dim() - len(shape)
+    axes = tuple(range(lead, input.dim()))
     if eps is None:
         eps = float(np.finfo(np.float64 if input.dtype is float64 else np.float32).eps)
-    out = input * ((input * input).mean(axes, True) + eps).rsqrt()
-    return out if weight is None else out * weight
+    return _normalize(input, weight, None, None, _inverse_rms(input, axes, eps), "rms", axes, (1,) * lead + shape, eps)
 
 
 def _normalized(
@@ -209,8 +235,9 @@ def group_norm(
     _check_channels("group_norm", c, weight=weight, bias=bias)
     grouped = input.reshape(n, num_groups, c // num_groups, *rest)  # (N, G, C / G, *)
     wshape = (1, num_groups, c // num_groups, *(1,) * len(rest))
-    out = _over(grouped, weight, bias, "group", tuple(range(2, grouped.dim())), wshape, eps)
-    return out.reshape(input.shape)
+    axes = tuple(range(2, grouped.dim()))
+    mean, _, rstd = _moments(grouped, axes, eps)
+    return _normalize(grouped, weight, bias, mean, rstd, "group", axes, wshape, eps).reshape(input.shape)
 
 
 # ---- batch and instance ----------------------------------------------------------------------------------------------
@@ -257,25 +284,23 @@ def batch_norm(
         if running_mean is None or running_var is None:
             missing = "running_mean" if running_mean is None else "running_var"
             raise RuntimeError(errors.message(f"batch_norm: {missing} must be defined in evaluation mode"))
-        stats = tuple(rows.wide(t.array).reshape(wshape) for t in (running_mean, running_var))
-        return _over(input, weight, bias, "batch", axes, wshape, eps, stats)
+        return _with_constants(input, weight, bias, running_mean, running_var, axes, wshape, eps)
     if input.array.dtype.kind in "biu":
         raise NotImplementedError(
             errors.message(f"batch_norm: not implemented for {input.dtype}", fix="convert with .float()")
         )
-    mean, var = rows.moments(input.array, axes)
-    unbiased = var * (count / max(count - 1, 1))
+    mean, var, rstd = _moments(input, axes, eps)
     _update(running_mean, mean, momentum)
-    _update(running_var, unbiased, momentum)
-    rstd = 1 / np.sqrt(var + var.dtype.type(eps))
-    return _normalize(input, weight, bias, wrap(mean), wrap(rstd), "batch", axes, wshape, eps, False)
+    _update(running_var, var, momentum * (count / max(count - 1, 1)), momentum)
+    return _normalize(input, weight, bias, mean, rstd, "batch", axes, wshape, eps)
 
 
-def _update(running: Tensor | None, found: np.ndarray, momentum: float) -> None:
-    """Move a running statistic towards what the batch shows."""
+def _update(running: Tensor | None, found: Tensor, part: float, momentum: float | None = None) -> None:
+    """Move a running statistic towards what the batch shows: `(1 - momentum) * running + part * found`."""
     if running is not None:
         with no_grad():
-            running.mul_(1 - momentum).add_(wrap(found.reshape(running.array.shape)), alpha=momentum)
+            keep = 1 - (part if momentum is None else momentum)
+            running.mul_(keep).add_(found.reshape(running.array.shape), alpha=part)
 
 
 def instance_norm(
@@ -313,14 +338,13 @@ def instance_norm(
     _check_channels("instance_norm", c, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     axes, wshape = tuple(range(2, input.dim())), (1, c, *(1,) * len(rest))
     if not use_input_stats:
-        stats = tuple(rows.wide(t.array).reshape(wshape) for t in (running_mean, running_var))
-        return _over(input, weight, bias, "batch", axes, wshape, eps, stats)
-    mean, var = rows.moments(input.array, axes)  # (N, C, 1, ...)
+        return _with_constants(input, weight, bias, running_mean, running_var, axes, wshape, eps)
+    mean, var, rstd = _moments(input, axes, eps)  # (N, C, 1, ...)
     count = math.prod(rest)
-    _update(running_mean, mean.mean(0), momentum)
-    _update(running_var, (var * (count / max(count - 1, 1))).mean(0), momentum)
-    rstd = 1 / np.sqrt(var + var.dtype.type(eps))
-    return _normalize(input, weight, bias, wrap(mean), wrap(rstd), "batch", axes, wshape, eps, False)
+    if running_mean is not None:
+        _update(running_mean, mean.mean(0), momentum)
+        _update(running_var, var.mean(0), momentum * (count / max(count - 1, 1)), momentum)
+    return _normalize(input, weight, bias, mean, rstd, "batch", axes, wshape, eps)
 
 
 def _check_channels(where: str, channels: int, **tensors: Tensor | None) -> None:

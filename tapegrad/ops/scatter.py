@@ -26,6 +26,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+INTEGERS = "ilq"  # the dtype characters of int32 and int64
+
 # ---- checks -----------------------------------------------------------------------------------------------------------
 
 
@@ -34,8 +36,10 @@ def _lines(where: str, x: Array, dim: int, index: Array, source: Array | None = 
     dim = shapes.axis(where, dim, x.ndim)
     if index.size == 0:
         return dim
-    if index.dtype not in (np.int64, np.int32):
+    if index.dtype.char not in INTEGERS:
         raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
+    if source is None and index.ndim == x.ndim == 2 and index.shape[1 - dim] <= x.shape[1 - dim]:
+        return dim  # nothing else can be wrong
     others = (x,) if source is None else (x, source)
     if any(max(index.ndim, 1) != max(a.ndim, 1) for a in others):
         text = message(f"{where}: the index needs as many dimensions as the other tensors", got=_shapes(index, *others))
@@ -59,7 +63,7 @@ def _slices(where: str, x: Array, dim: int, index: Array, source: Array | None =
     dim = shapes.axis(where, dim, x.ndim)
     if index.ndim > 1:
         raise IndexError(message(f"{where}: the index must be a vector", got=f"shape {index.shape}"))
-    if index.dtype not in (np.int64, np.int32):
+    if index.dtype.char not in INTEGERS:
         raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
     if source is None:
         return dim

@@ -198,7 +198,7 @@ def _nanmedian(x: Array):
 
 
 def _shared(g, x, out):
-    return spread(g, x.shape) * ties(x, out)
+    return spread(g, x.shape) * ties(x, out, lost=True)
 
 
 _median.grad(_shared), _nanmedian.grad(_shared)
@@ -345,11 +345,11 @@ def nanquantile(
 
 
 @op(name="_unique", nondiff=True, nout=3)
-def _unique(x: Array, dim, consecutive):
-    """Values, inverse and counts; along `dim` slices are compared."""
+def _unique(x: Array, dim, consecutive, inverse):
+    """Values, inverse (if asked for) and counts; along `dim` slices are compared."""
     if dim is None:
         if not consecutive:
-            return kernels.unique(x)
+            return kernels.unique(x, inverse)
         values, group, counts = kernels.runs(x.reshape(-1))
         return values, group.reshape(x.shape), counts
     axis = one("unique", dim, x)
@@ -387,7 +387,7 @@ def unique(
     >>> torch.unique(torch.tensor([3, 1, 3]), return_counts=True)
     (tensor([1, 3]), tensor([1, 2]))
     """
-    return _wanted(_unique(input, dim, False), return_inverse, return_counts)
+    return _wanted(_unique(input, dim, False, return_inverse), return_inverse, return_counts)
 
 
 def unique_consecutive(
@@ -399,7 +399,7 @@ def unique_consecutive(
     >>> torch.unique_consecutive(torch.tensor([3, 3, 1, 3]))
     tensor([3, 1, 3])
     """
-    return _wanted(_unique(input, dim, True), return_inverse, return_counts)
+    return _wanted(_unique(input, dim, True, return_inverse), return_inverse, return_counts)
 
 
 def _as_tensor(x: Any) -> Tensor:

@@ -394,4 +394,12 @@ def unfold_copy(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 for _function in (narrow, narrow_copy, as_strided):
     setattr(Tensor, _function.__name__, _function)
-changes_shape("as_strided_", as_strided)
+
+
+def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """In-place form of `as_strided`: this tensor takes on the shape and the strides."""
+    return self._as_strided_(*strided_arguments("as_strided_", self, size, stride, storage_offset))  # type: ignore[attr-defined]
+
+
+changes_shape("_as_strided_", _as_strided, "AsStridedBackward1")
+Tensor.as_strided_ = as_strided_  # type: ignore[attr-defined]

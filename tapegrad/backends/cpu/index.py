@@ -208,7 +208,7 @@ def _flat_index(arrays: list[Array], sizes: tuple[int, ...]) -> Array:
 def take(x: Array, key: tuple) -> Array:
     """`x[key]` in row-major order; `key` holds arrays of integers, masks and full slices."""
     last = key[-1]
-    if last.dtype.kind != "b" and all(k.__class__ is slice for k in key[:-1]):
+    if last.dtype.kind != "b" and x.ndim and all(k.__class__ is slice for k in key[:-1]):
         return x.take(last, len(key) - 1)
     found = x[key]
     return found if found.flags.c_contiguous else found.copy()

@@ -12,6 +12,7 @@ value is written only after its last reader.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,9 +21,11 @@ import numpy as np
 from ...ir import expr
 from .elementwise import FLOAT32, FUNCTIONS, HALVES
 
-# Elements of one piece: with 16384 float32 the 4 arrays and 2 temporaries of Adam are 384 KiB. Measured for a step of
-# 669,706 parameters on a core with 512 KiB (bench/optimizers.py): 4096 1.32 ms, 16384 0.90 ms, 65536 1.27 ms.
-PIECE = 32768
+# Elements of one piece: the temporaries of float32 stay in a cache of some hundred KiB, and calls cost little beside the
+# work. A step of Adam for 669,706 parameters on one core took 2.5 ms with 8192, 2.0 with 32768, 1.9 with 65536 and more
+# (torch 2.1); arrays that do not fit the last-level cache need the limit.
+PIECE = 65536
+SMALL = 4096  # up to here, temporaries made on the way cost less than slicing prepared ones
 PLAIN = (FLOAT32, np.dtype(np.float64))
 
 NUMBER_FUNCTIONS: dict[str, Callable] = {
@@ -51,10 +54,12 @@ class Update:
         self.written = tuple(arrays.index(name) for name in wide)
         self.width = len(arrays)
         body = _Body(wide, arrays)
-        self.source = body.source
+        self.source = body.source("whole", arrays, False) + body.source("piece", arrays, True)
+        self.temporaries = len(body.temporaries)
         scope: dict[str, Any] = {"__name__": "tapegrad.optim.kernel", "copyto": np.copyto, **FUNCTIONS}
         exec(compile(self.source, "<tapegrad update>", "exec"), scope)
-        self.kernel: Callable[..., None] = scope["update"]
+        self.whole: Callable[..., None] = scope["whole"]  # makes its temporaries: best for small arrays
+        self.piece: Callable[..., None] = scope["piece"]  # is given its temporaries
         fixed = "".join(f"{expr.show(x)}, " for x in body.numbers)
         kept = "".join(f"{expr.show(outputs[name])}, " for name in self.new_numbers)
         text = f"lambda {', '.join(numbers)}: (({fixed}), ({kept}))"
@@ -69,24 +74,36 @@ class Update:
     def run(self, arrays: Sequence[np.ndarray], numbers: list[np.ndarray]) -> None:
         """Update the arrays, all of one shape and dtype, in place."""
         first = arrays[0]
-        if first.size <= PIECE and first.ndim and first.dtype in PLAIN:
-            self.kernel(*arrays, *numbers)
+        if first.size <= SMALL and first.ndim and first.dtype in PLAIN:
+            self.whole(*arrays, *numbers)
             return
         flat = [_flat(a) for a in arrays]
-        step = self._run_half if first.dtype in HALVES else self.kernel
-        for start in range(0, flat[0].size, PIECE):
-            step(*[a[start : start + PIECE] for a in flat], *numbers)
+        half = first.dtype in HALVES
+        scratch = _scratch(self.temporaries, FLOAT32 if half else flat[0].dtype)
+        size = flat[0].size
+        for start in range(0, size, PIECE):
+            stop = start + PIECE
+            short = scratch if stop <= size else [t[: size - start] for t in scratch]
+            pieces = [a[start:stop] for a in flat]
+            wide = [a.astype(FLOAT32) for a in pieces] if half else pieces
+            self.piece(*wide, *numbers, *short)
+            if half:  # rounded once
+                for i in self.written:
+                    pieces[i][...] = wide[i]
         for i in self.written:
             if not arrays[i].flags.c_contiguous:
                 np.copyto(arrays[i], flat[i].view(arrays[i].dtype).reshape(arrays[i].shape))
 
-    def _run_half(self, *operands: np.ndarray) -> None:
-        """Compute in float32 and round once."""
-        n = self.width
-        wide = [a.astype(FLOAT32) for a in operands[:n]]
-        self.kernel(*wide, *operands[n:])
-        for i in self.written:
-            operands[i][...] = wide[i]
+
+_local = threading.local()
+
+
+def _scratch(count: int, dtype: np.dtype) -> list[np.ndarray]:
+    """Memory for temporaries, kept by each thread: fresh memory would cost more than the arithmetic in it."""
+    found = _local.__dict__.setdefault(dtype, [])
+    while len(found) < count:
+        found.append(np.empty(PIECE, dtype))
+    return found[:count]
 
 
 def _working(dtype: np.dtype) -> np.dtype:
@@ -100,6 +117,9 @@ def _flat(array: np.ndarray) -> np.ndarray:
     """The elements in one dimension: the array's own memory, or a copy if they do not lie side by side."""
     flat = (array if array.flags.c_contiguous else np.ascontiguousarray(array)).reshape(-1)
     return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
+
+
+Line = tuple[str, str, str, bool]  # a function, its operands, the place of its result, and whether that is new
 
 
 class _Body:
@@ -116,12 +136,27 @@ class _Body:
         self._place = {id(x): f"{x.name}_" for x in order if isinstance(x, expr.Var) and x.name in arrays}
         self._ours = {f"{name}_" for name in outputs}  # places that may be written
         self._free = self._ours - set(self._place.values())  # those whose value nobody will read
-        lines = [self._emit(x) for x in order if id(x) in self._wide and x.args] + self._moves()
-        names = [f"{name}_" for name in arrays] + [f"n{i}" for i in range(len(self.numbers))]
-        self.source = f"def update({', '.join(names)}):\n" + "".join(f"    {line}\n" for line in lines)
+        self.temporaries: list[str] = []
+        self._lines = [self._emit(x) for x in order if id(x) in self._wide and x.args] + self._moves()
 
-    def _emit(self, x: expr.Expr) -> str:
-        """The line that computes a value from those of its operands."""
+    def source(self, name: str, arrays: tuple[str, ...], scratch: bool) -> str:
+        """The function; with `scratch`, its temporaries are its last parameters."""
+        names = [f"{array}_" for array in arrays] + [f"n{i}" for i in range(len(self.numbers))]
+        names += self.temporaries if scratch else []
+        made = frozenset(self.temporaries)
+        lines = []
+        for function, operands, place, new in self._lines:
+            if not place:
+                lines.append(f"{function}({operands})")
+            elif new and not (scratch and place in made):
+                lines.append(f"{place} = {function}({operands})")
+            else:
+                out = "out=" if function in ("maximum", "minimum") else ""  # NumPy's wish for these two
+                lines.append(f"{function}({operands}, {out}{place})")
+        return f"def {name}({', '.join(names)}):\n" + "".join(f"    {line}\n" for line in lines or ["pass"])
+
+    def _emit(self, x: expr.Expr) -> Line:
+        """The call that computes a value from those of its operands."""
         call = ", ".join(map(self._operand, x.args))
         released = []
         for a in x.args:
@@ -130,17 +165,17 @@ class _Body:
             if self._readers[id(a)] == 0 and place in self._ours:
                 released.append(place)
                 self._free.add(place)
-        makes_bool = expr.OPERATORS[x.op].gives == "bool"
-        place = "" if makes_bool or x.op == "where" else self._choose(x, released)
-        if place:
-            self._free.discard(place)
-            self._place[id(x)] = place
-            positional = isinstance(FUNCTIONS[x.op], np.ufunc) and x.op not in ("maximum", "minimum")
-            return f"{x.op}({call}, {'' if positional else 'out='}{place})"
-        self._place[id(x)] = place = f"t{len(self._place)}"  # a new array: its memory is warm from the last piece
-        if not makes_bool:
-            self._ours.add(place)
-        return f"{place} = {x.op}({call})"
+        fresh = expr.OPERATORS[x.op].gives == "bool" or x.op == "where"  # these cannot write over an array
+        place = "" if fresh else self._choose(x, released)
+        new = not place
+        if new:
+            place = f"t{len(self._place)}"
+            if not fresh:
+                self.temporaries.append(place)
+                self._ours.add(place)
+        self._free.discard(place)
+        self._place[id(x)] = place
+        return x.op, call, place, new
 
     def _operand(self, x: expr.Expr) -> str:
         if id(x) not in self._wide and id(x) not in self._place:
@@ -154,8 +189,9 @@ class _Body:
         dead = sorted(place for place in self._free if not place.endswith("_"))
         return next((place for place in [*(own or released), *dead] if place in self._free), "")
 
-    def _moves(self) -> list[str]:
+    def _moves(self) -> list[Line]:
         """Copies of the results that lie elsewhere; first those that lie in another result's array."""
         moves = [(f"{name}_", self._place[id(root)]) for name, root in self.outputs.items()]
         moves = [(target, place) for target, place in moves if target != place]
-        return [f"copyto({target}, {place})" for target, place in sorted(moves, key=lambda m: m[1] not in self._ours)]
+        ordered = sorted(moves, key=lambda move: move[1] not in self._ours)
+        return [("copyto", f"{target}, {place}", "", False) for target, place in ordered]

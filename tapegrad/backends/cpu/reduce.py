@@ -115,12 +115,17 @@ def extreme_along(x: np.ndarray, axis: int, keepdim: bool, largest: bool) -> tup
     return like(values, x.dtype), (np.argmax if largest else np.argmin)(work, axis, keepdims=keepdim)
 
 
-def ties(x: np.ndarray, out: np.ndarray, axis: Axes, keepdim: bool) -> np.ndarray:
-    """For each element its share in an extreme: 1 over the number of elements that are equal to it, else 0."""
+def ties(x: np.ndarray, out: np.ndarray, axis: Axes, keepdim: bool, lost: bool) -> np.ndarray:
+    """For each element its share in an extreme: 1 over the number of elements that are equal to it, else 0.
+
+    Where the extreme is NaN the shares are NaN too, or, if `lost`, shared by all NaN.
+    """
     out = out if keepdim else out.reshape(kept(x.shape, axis))
-    mask = (x == out) | ((x != x) & (out != out))
+    mask = x == out
+    if lost and (missing := out != out).any():
+        mask |= (x != x) & missing
     n = np.add.reduce(mask, axis, INT64, None, True)
-    return np.divide(mask, n, dtype=FLOAT64).astype(x.dtype)
+    return mask * (1 / n).astype(x.dtype)
 
 
 # ---- moments and norms --------------------------------------------------------------------------------------------------
@@ -165,14 +170,24 @@ def reduced_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
     return () if axis is None else tuple(n for i, n in enumerate(shape) if i not in axis)
 
 
+def sum_of_squares(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
+    """As inner products, which read `x` once, where the reduced elements lie side by side."""
+    if axis is None or len(axis) == x.ndim:
+        line = x.reshape(-1)
+        found = np.dot(line, line)
+        return np.full((1,) * x.ndim, found, x.dtype) if keepdim else found
+    if axis == (x.ndim - 1,):
+        found = np.vecdot(x, x)
+        return found[..., None] if keepdim else found
+    return np.add.reduce(x * x, axis, None, None, keepdim)
+
+
 def vector_norm(x: np.ndarray, order: float, axis: Axes, keepdim: bool, dtype: np.dtype) -> Any:
     """`(sum |x|**order) ** (1 / order)` with its limits at 0 and at plus and minus infinity."""
     x = wide(x)
     if order == 2 and x.dtype.kind != "c":
-        if axis is None and not keepdim:
-            flat = x.reshape(-1)
-            return like(_safe_root(np.dot(flat, flat), flat), dtype)
-        return like(np.sqrt(np.add.reduce(x * x, axis, None, None, keepdim)), dtype)
+        found = sum_of_squares(x, axis, keepdim)
+        return like(_safe_root(found, x) if axis is None and not keepdim else np.sqrt(found), dtype)
     size = np.absolute(x)
     if order == np.inf:
         found = np.maximum.reduce(size, axis, None, None, keepdim)
@@ -188,13 +203,13 @@ def vector_norm(x: np.ndarray, order: float, axis: Axes, keepdim: bool, dtype: n
     return like(found, dtype)
 
 
-def _safe_root(squares: Any, flat: np.ndarray) -> Any:
+def _safe_root(squares: Any, x: np.ndarray) -> Any:
     """The root of a sum of squares; where that left the range of the type, the largest element is taken out first."""
     found = np.sqrt(squares)
-    if np.isinf(found) or (found < 1e-18 and flat.size):
-        top = np.absolute(flat).max()
+    if np.isinf(found) or (found < 1e-18 and x.size):
+        top = np.absolute(x).max()
         if 0 < top < np.inf:
-            part = flat / top
+            part = (x / top).reshape(-1)
             return np.sqrt(np.dot(part, part)) * top
     return found
 
@@ -215,20 +230,30 @@ def spread(g: np.ndarray, shape: tuple[int, ...], axis: Axes, keepdim: bool) -> 
     return out
 
 
-def _along(index: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
-    """Index arrays for all axes that take `index` along one of them."""
-    grid: list[np.ndarray] = list(np.ogrid[tuple(slice(n) for n in index.shape)]) if index.ndim > 1 else [index]
-    grid[axis] = index
-    return tuple(grid)
+def flat(index: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    """Positions along an axis as positions in the flattened array; the other sizes of `index` are those of `shape`."""
+    inner, n = math.prod(shape[axis + 1 :]), shape[axis]
+    if inner == 1:
+        if index.size == index.shape[axis]:
+            return index
+        return index + np.arange(0, math.prod(shape), n).reshape(*shape[:axis], *(1,) * (len(shape) - axis))
+    k = index.shape[axis]
+    outer = math.prod(shape[:axis])
+    start = np.arange(0, outer * n * inner, n * inner).reshape(outer, 1, 1) + np.arange(inner)
+    return (index.reshape(outer, k, inner) * inner + start).reshape(index.shape)
+
+
+def take(x: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
+    """`x` at positions along an axis: a `take_along_axis` that costs a third for small arrays."""
+    return x.reshape(-1).take(flat(index, x.shape, axis)) if x.ndim else x.copy()
 
 
 def pick(x: np.ndarray, index: np.ndarray, axis: int, keepdim: bool) -> np.ndarray:
     """The elements of `x` at the positions `index` along an axis, which `index` lacks unless `keepdim`."""
-    if x.ndim == 0:
-        return x
-    if keepdim:
-        return x[_along(index, axis)]
-    return np.squeeze(x[_along(np.expand_dims(index, axis), axis)], axis)
+    if keepdim or x.ndim == 0:
+        return take(x, index, axis)
+    shape = index.shape
+    return take(x, index.reshape(*shape[:axis], 1, *shape[axis:]), axis).reshape(shape)
 
 
 def place(g: np.ndarray, index: np.ndarray, shape: tuple[int, ...], axis: int, keepdim: bool, add: bool) -> np.ndarray:
@@ -236,11 +261,13 @@ def place(g: np.ndarray, index: np.ndarray, shape: tuple[int, ...], axis: int, k
     if not shape:
         return g.reshape(())
     if not keepdim:
-        index, g = np.expand_dims(index, axis), np.expand_dims(g, axis)
+        index = index.reshape(*index.shape[:axis], 1, *index.shape[axis:])
+    where = flat(index, shape, axis).reshape(-1)
+    if add and g.dtype.kind != "c":
+        return np.bincount(where, g.reshape(-1), math.prod(shape)).reshape(shape).astype(g.dtype)
+    out = np.zeros(math.prod(shape), g.dtype)
     if add:
-        flat = np.ravel_multi_index(_along(index, axis), shape)
-        flat = np.broadcast_to(flat, index.shape).reshape(-1)
-        return np.bincount(flat, g.reshape(-1), math.prod(shape)).reshape(shape).astype(g.dtype)
-    out = np.zeros(shape, g.dtype)
-    out[_along(index, axis)] = g
-    return out
+        np.add.at(out, where, g.reshape(-1))
+    else:
+        out[where] = g.reshape(-1)
+    return out.reshape(shape)

@@ -6,6 +6,8 @@ range raise IndexError, which the operations turn into PyTorch's kind.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ...errors import message
@@ -16,22 +18,35 @@ Array = np.ndarray
 # ---- one index for each element -----------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=256)
+def _ramp(n: int, step: int, trailing: int) -> Array:
+    """0, step, 2 * step ... along a dimension that others follow."""
+    return (np.arange(n) * step).reshape((n,) + (1,) * trailing)
+
+
 def flat_places(shape: tuple[int, ...], dim: int, index: Array) -> Array:
     """Where `x[i][index[i, j, k]][k]` (dim = 1) lies in the flattened `x` of `shape`, for each element of `index`."""
-    step, places = 1, np.zeros((), np.intp)
-    for i in range(len(shape) - 1, -1, -1):
-        if i == dim:
-            places = places + index.astype(np.intp, copy=False) * step
-        else:
+    last, step = len(shape) - 1, 1
+    places = index if index.dtype == np.intp else index.astype(np.intp)
+    for i in range(last, dim, -1):
+        step *= shape[i]
+    if step != 1:
+        places = places * step
+    step = 1
+    for i in range(last, -1, -1):
+        if i != dim and index.shape[i] > 1:
             n = index.shape[i]
-            places = places + (np.arange(n) * step).reshape((n,) + (1,) * (len(shape) - i - 1))
+            places = places + (_ramp(n, step, last - i) if n <= 4096 else _ramp.__wrapped__(n, step, last - i))
         step *= shape[i]
     return places
 
 
+_UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
 def check_range(where: str, index: Array, n: int, kind: type = RuntimeError) -> None:
-    """Refuse indices outside 0 to n - 1."""
-    if index.size and (int(index.min()) < 0 or int(index.max()) >= n):
+    """Refuse indices outside 0 to n - 1; read without sign, negative numbers are too large as well."""
+    if index.size and np.maximum.reduce(index.view(_UNSIGNED[index.itemsize]), axis=None) >= n:
         wrong = index[(index < 0) | (index >= n)].reshape(-1)[0]
         text = message(f"{where}: index {wrong} is out of bounds for a dimension of size {n}", expected=f"0 to {n - 1}")
         raise kind(text)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .reduce import FLOAT32, INT64, like, wide
+from .reduce import FLOAT32, INT64, like, take, wide
 
-KEYS_FROM = 256  # below this length NumPy's stable argsort is faster than making keys
+KEYS_FROM, KEYS_SIZE = 48, 1024  # for shorter rows, or fewer elements, NumPy's stable argsort is faster than making keys
 
 # ---- scans ----------------------------------------------------------------------------------------------------------------
 
@@ -22,9 +22,8 @@ def _scan(reducer: np.ufunc, x: np.ndarray, axis: int, reverse: bool, dtype: np.
     if x.ndim == 0:
         return x.astype(dtype)
     work = np.dtype(np.float64) if dtype.kind not in "iubc" else dtype
-    source = np.flip(x, axis) if reverse else x
-    found = reducer.accumulate(source.astype(work, copy=False), axis, work)
-    found = np.flip(found, axis) if reverse else found
+    back = (slice(None),) * axis + (slice(None, None, -1 if reverse else None),)
+    found = reducer.accumulate(x[back], axis, work)[back]
     return found.astype(dtype, order="C", copy=False)
 
 
@@ -95,8 +94,12 @@ def recurrence(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool) -> np.nda
 def _keys(x: np.ndarray, descending: bool) -> np.ndarray | None:
     """Values along the last axis as unsigned numbers with their position in the lower half: Note [Keys]."""
     d = x.dtype
+    if x.shape[-1] < KEYS_FROM or x.size < KEYS_SIZE:
+        return None
     if d.kind == "b" or (d.kind in "iu" and d.itemsize <= 4):
         upper = (x.astype(np.int64) + (1 << 31)).astype(np.uint64) if d.kind == "i" else x.astype(np.uint64)
+    elif d == INT64 and int(x.max()) - (low := int(x.min())) < 1 << 32:
+        upper = (x - low).view(np.uint64)
     elif d == FLOAT32:
         bits = (x + np.float32(0)).view(np.uint32)  # -0 becomes 0
         flip = (bits.view(np.int32) >> 31).view(np.uint32) | np.uint32(0x80000000)
@@ -119,24 +122,17 @@ def argsort(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
     """Positions that sort along an axis, equal elements in their order; NaN counts as the largest."""
     if x.ndim == 0:
         return np.zeros((), INT64)
-    x = np.moveaxis(wide(x), axis, -1)
+    x = wide(x).swapaxes(axis, -1)
     n = x.shape[-1]
-    keys = _keys(x, descending) if n >= KEYS_FROM else None
+    keys = _keys(x, descending)
     if keys is not None:
-        keys.sort(axis=-1)
+        keys.sort(-1)
         found = _positions(keys)
     elif descending:  # from the back, so that equal elements keep their order
-        found = n - 1 - np.flip(np.argsort(np.flip(x, -1), axis=-1, kind="stable"), -1)
+        found = n - 1 - x[..., ::-1].argsort(-1, "stable")[..., ::-1]
     else:
-        found = np.argsort(x, axis=-1, kind="stable")
-    return np.ascontiguousarray(np.moveaxis(found, -1, axis))
-
-
-def take(x: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
-    """`x` at positions along an axis."""
-    if x.ndim == 0:
-        return x.copy()
-    return x[index] if x.ndim == 1 else np.take_along_axis(x, index, axis)
+        found = x.argsort(-1, "stable")
+    return np.ascontiguousarray(found.swapaxes(axis, -1))
 
 
 def sort(x: np.ndarray, axis: int, descending: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -149,21 +145,22 @@ def topk(x: np.ndarray, k: int, axis: int, largest: bool) -> tuple[np.ndarray, n
     """The `k` largest or smallest along an axis, in order, and their positions; NaN counts as the largest."""
     if x.ndim == 0:
         return x.copy(), np.zeros((), INT64)
-    rows = np.moveaxis(wide(x), axis, -1)
+    rows = wide(x).swapaxes(axis, -1)
     n = rows.shape[-1]
-    keys = _keys(rows, largest) if n >= KEYS_FROM else None
+    keys = _keys(rows, largest)
     if keys is not None:
         if 0 < k < n:
-            keys.partition(k - 1, axis=-1)
-        index = _positions(np.sort(keys[..., :k], axis=-1))
-    elif 4 * k < n and n >= KEYS_FROM:
-        index = np.argpartition(rows, n - k if largest else k, axis=-1)
-        index = np.sort(index[..., n - k :] if largest else index[..., :k], axis=-1)
-        order = argsort(np.take_along_axis(rows, index, -1), rows.ndim - 1, largest)
-        index = np.take_along_axis(index, order, -1)
+            keys.partition(k - 1, -1)
+            keys = keys[..., :k]
+        keys.sort(-1)
+        index = _positions(keys[..., :k])
+    elif 4 * k < n and rows.size >= KEYS_SIZE:
+        index = rows.argpartition(n - k if largest else k, -1)
+        index = np.sort(index[..., n - k :] if largest else index[..., :k], -1)
+        index = take(index, argsort(take(rows, index, rows.ndim - 1), rows.ndim - 1, largest), rows.ndim - 1)
     else:
         index = argsort(rows, rows.ndim - 1, largest)[..., :k]
-    index = np.ascontiguousarray(np.moveaxis(index, -1, axis))
+    index = np.ascontiguousarray(index.swapaxes(axis, -1))
     return take(x, index, axis), index
 
 
@@ -174,20 +171,21 @@ def kth(x: np.ndarray, k: int, axis: int, keepdim: bool) -> tuple[np.ndarray, np
     """The `k`-th smallest (from 1) along an axis and its position."""
     if x.ndim == 0:
         return x.copy(), np.zeros((), INT64)
-    rows = np.moveaxis(wide(x), axis, -1)
-    keys = _keys(rows, False) if rows.shape[-1] >= KEYS_FROM else None
+    rows = wide(x).swapaxes(axis, -1)
+    keys = _keys(rows, False)
     if keys is not None:
-        keys.partition(k - 1, axis=-1)
+        keys.partition(k - 1, -1)
         index = _positions(keys[..., k - 1 : k])
     else:
-        index = np.argsort(rows, axis=-1, kind="stable")[..., k - 1 : k]
-    return _chosen(x, np.moveaxis(index, -1, axis), axis, keepdim)
+        index = rows.argsort(-1, "stable")[..., k - 1 : k]
+    return _chosen(x, index.swapaxes(axis, -1), axis, keepdim)
 
 
 def _chosen(x: np.ndarray, index: np.ndarray, axis: int, keepdim: bool) -> tuple[np.ndarray, np.ndarray]:
     """Values and positions, the axis dropped unless `keepdim`."""
+    index = np.ascontiguousarray(index)
     values = take(x, index, axis)
-    return (values, index) if keepdim else (np.squeeze(values, axis), np.squeeze(index, axis))
+    return (values, index) if keepdim else (values.squeeze(axis), index.squeeze(axis))
 
 
 def median(x: np.ndarray, axis: int, keepdim: bool, skip_nan: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -203,20 +201,20 @@ def median(x: np.ndarray, axis: int, keepdim: bool, skip_nan: bool) -> tuple[np.
     middle = np.maximum((held - 1) // 2, 0)
     if not skip_nan:
         middle = np.where(held < n, held, middle)
-    return _chosen(x, np.take_along_axis(order, middle, axis), axis, keepdim)
+    return _chosen(x, take(order, middle, axis), axis, keepdim)
 
 
 def mode(x: np.ndarray, axis: int, keepdim: bool) -> tuple[np.ndarray, np.ndarray]:
     """The most frequent value along an axis, the smallest if there are several, and its last position."""
     if x.ndim == 0:
         return x.copy(), np.zeros((), INT64)
-    values, order = (np.moveaxis(v, axis, -1) for v in sort(x, axis, False))
-    steps = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
+    values, order = (v.swapaxes(axis, -1) for v in sort(x, axis, False))
+    steps = np.arange(values.shape[-1])
     new = np.ones(values.shape, bool)
     new[..., 1:] = values[..., 1:] != values[..., :-1]
     run = steps - np.maximum.accumulate(np.where(new, steps, 0), -1)  # how many equal ones came before
     last = run.argmax(-1)[..., None] if values.size else np.zeros((*values.shape[:-1], 1), INT64)
-    return _chosen(x, np.moveaxis(np.take_along_axis(order, last, -1), -1, axis), axis, keepdim)
+    return _chosen(x, take(order, last, order.ndim - 1).swapaxes(axis, -1), axis, keepdim)
 
 
 INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
@@ -228,8 +226,8 @@ def quantile(x: np.ndarray, q: np.ndarray, interpolation: str, skip_nan: bool) -
     Returns the values, the positions below and above each, and two constants of the weight of the latter, which is
     `q * scale - offset` if interpolation is linear.
     """
-    last = x.shape[-1] - 1
-    order = argsort(x, x.ndim - 1, False)
+    axis, last = x.ndim - 1, x.shape[-1] - 1
+    order = argsort(x, axis, False)
     missing = np.add.reduce(x != x, -1, INT64, None, True)
     scale = np.maximum(last - missing, 0) if skip_nan else np.where(missing > 0, 0, last)
     scale = scale.astype(x.dtype)
@@ -240,9 +238,9 @@ def quantile(x: np.ndarray, q: np.ndarray, interpolation: str, skip_nan: bool) -
         ranks = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation](ranks)
     floor = np.floor(ranks)
     weight = np.full_like(ranks, 0.5) if interpolation == "midpoint" else ranks - floor
-    below = np.take_along_axis(order, floor.astype(INT64), -1)
-    above = np.take_along_axis(order, np.ceil(ranks).astype(INT64), -1)
-    low, high = np.take_along_axis(x, below, -1), np.take_along_axis(x, above, -1)
+    below = take(order, floor.astype(INT64), axis)
+    above = take(order, np.ceil(ranks).astype(INT64), axis)
+    low, high = take(x, below, axis), take(x, above, axis)
     if interpolation in ("linear", "midpoint"):
         step = high - low
         low = np.where(weight < 0.5, low + weight * step, high - step * (1 - weight))
@@ -253,14 +251,16 @@ def quantile(x: np.ndarray, q: np.ndarray, interpolation: str, skip_nan: bool) -
 # ---- sets and search -----------------------------------------------------------------------------------------------------------
 
 
-def unique(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sorted distinct values, which of them each element is, and how often each occurs."""
-    flat = x.reshape(-1)
-    order = argsort(flat, 0, False)
-    values, group, counts = runs(flat[order])
-    inverse = np.empty(flat.shape, INT64)
-    inverse[order] = group
-    return values, inverse.reshape(x.shape), counts
+def unique(x: np.ndarray, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sorted distinct values, which of them each element is (if `inverse`), and how often each occurs."""
+    line = x.reshape(-1)
+    if not inverse:
+        return runs(np.sort(wide(line)).astype(x.dtype, copy=False))
+    order = argsort(line, 0, False)
+    values, group, counts = runs(line[order])
+    place = np.empty(line.shape, INT64)
+    place[order] = group
+    return values, place.reshape(x.shape), counts
 
 
 def unique_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

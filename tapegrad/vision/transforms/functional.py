@@ -301,6 +301,8 @@ def to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
 def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     """An image in grey, 0.2989 R + 0.587 G + 0.114 B, with one channel or three equal ones.
 
+    A tensor of one channel stays as it is, as in torchvision.
+
     Args:
         img: a Pillow image, or a tensor of shape (..., 1 or 3, H, W).
         num_output_channels: 1 or 3.
@@ -324,7 +326,7 @@ def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
         grey = (0.2989 * red + 0.587 * green + 0.114 * blue).to(img.dtype).unsqueeze(-3)
     else:
         grey = img.clone()
-    return grey if num_output_channels == 1 else grey.expand(*img.shape[:-3], 3, *img.shape[-2:])
+    return grey if num_output_channels == 1 else grey.expand(*img.shape)
 
 
 def _check_grey(channels: int) -> None:
