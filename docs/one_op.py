@@ -19,7 +19,7 @@ def section(title, *lines):
     """Print a heading and what belongs to it, indented."""
     print(f"\n{title}")
     for line in lines:
-        print("    " + str(line).rstrip().replace("\n", "\n    "))
+        print(("    " + str(line).rstrip().replace("\n", "\n    ")).rstrip())
 
 
 op = torch.tanh.op  # every operation's function carries its declaration
@@ -62,7 +62,7 @@ section(
 # When the first gradient is asked for, the formulas of the operation are compiled to one function of the node. In it
 # `f0` is the formula: for arrays the fused kernel below, for tensors (create_graph=True) the formula as written.
 
-section("4. the function that the engine calls", rules._source(op, graph=False))
+section("4. the function that the engine calls", rules.source(op, graph=False))
 names = tuple(variable.name for variable in variables)
 fused = expr.to_source(derivative, names, frozenset(), frozenset(names))
 section(f"   f0 for arrays: temporaries are written over, c0 is {expr.constants(derivative)[0]}", fused)

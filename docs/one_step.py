@@ -21,7 +21,7 @@ def section(title, *lines):
     """Print a heading and what belongs to it, indented."""
     print(f"\n{title}")
     for line in lines:
-        print("    " + str(line).rstrip().replace("\n", "\n    "))
+        print(("    " + str(line).rstrip().replace("\n", "\n    ")).rstrip())
 
 
 def edge_text(function):
@@ -62,7 +62,8 @@ for node in nodes:
     node.register_prehook(lambda gradients, node=node: ran.append((node, gradients[0])))
 optimizer.zero_grad()
 loss.backward()
-section("2. backward: the order of the engine", *(f"#{node.number} {node.name():<18} gets {tuple(g.shape)}" for node, g in ran))
+order = (f"#{node.number} {node.name():<18} gets {tuple(g.shape)}" for node, g in ran)
+section("2. backward: the order of the engine", *order)
 assert [node for node, _ in ran] == nodes[::-1]
 section("   gradients of the parameters", *(f"{name:<9} {p.grad.flatten()}" for name, p in model.named_parameters()))
 
@@ -73,7 +74,8 @@ section("   gradients of the parameters", *(f"{name:<9} {p.grad.flatten()}" for 
 
 rule = optimizer.rule
 on = tuple(name in ("lr", "momentum") for name in rule.options)  # the parts that these settings need
-section("3. the optimizer's rule, from the second step on", rule.formula(momentum=True), "", rule.program(on).update.source)
+source = rule.program(on).update.source
+section("3. the optimizer's rule, from the second step on", rule.formula(momentum=True), "", source)
 
 weight = model[2].weight
 before = weight.detach().clone()

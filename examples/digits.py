@@ -35,12 +35,17 @@ from torch.utils.data import DataLoader, Dataset, Subset
 FOLDER = Path(__file__).resolve().parent.parent / "tapegrad" / "vision" / "data"
 
 
+def read(name, header):
+    """The bytes of an idx file after its header."""
+    return np.frombuffer(gzip.decompress((FOLDER / name).read_bytes()), np.uint8, offset=header)
+
+
 class Digits(Dataset):
     """Images (1, 8, 8) of ink from 0 to 1, each with its digit."""
 
     def __init__(self):
-        pixels = np.frombuffer(gzip.decompress((FOLDER / "digits-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-        labels = np.frombuffer(gzip.decompress((FOLDER / "digits-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
+        pixels = read("digits-images-idx3-ubyte.gz", header=16)
+        labels = read("digits-labels-idx1-ubyte.gz", header=8)
         self.images = torch.tensor(pixels.reshape(-1, 1, 8, 8), dtype=torch.float32) / 16
         self.labels = torch.tensor(labels, dtype=torch.int64)
 

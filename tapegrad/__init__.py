@@ -84,6 +84,7 @@ from .ops.movement import *
 from .ops.windows import *
 from .ops.joining import *
 from .ops.rearrange import *
+from .ops.complex import *
 from .ops.index import *
 from .ops.scatter import *
 from .ops.masked import *
@@ -93,7 +94,9 @@ from .ops.statistics import *
 from .ops.scan import *
 from .ops.sort import *
 from .ops.matmul import *
-# from .ops.products import *
+from .ops.products import *
+from .ops.einsum import *
+from .ops.distance import *
 from .ops.linalg import *
 from .ops.random import *
 from .ops.activation import *

@@ -34,7 +34,7 @@ def integers(reference, low=0, high=8) -> list[Sample]:
 
 SPECIAL = np.array([1.0, NAN, INF, -INF, 0.0, -0.0])
 
-# ---- truth values -------------------------------------------------------------------------------------------------
+# ---- truth values --------------------------------------------------------------------------------------------------
 
 PAIRS = np.array([1.0, 2.0, 3.0, 0.0]), np.array([1.0, 3.0, 2.0, 0.0])
 SAMPLES = {
@@ -82,7 +82,7 @@ SAMPLES |= {
     ],
 }
 
-# ---- functions of one variable --------------------------------------------------------------------------------------
+# ---- functions of one variable -------------------------------------------------------------------------------------
 
 
 def _digamma(x: float) -> float:
@@ -150,7 +150,7 @@ SAMPLES |= {
     "rad2deg": unary(np.rad2deg),
 }
 
-# ---- arithmetic -------------------------------------------------------------------------------------------------------
+# ---- arithmetic ----------------------------------------------------------------------------------------------------
 
 
 def _div_trunc(x, y):
@@ -197,8 +197,12 @@ SAMPLES |= {
         *unary(lambda x, n: x**n, -2.0, 2.0, 1.0),
         *unary(lambda x, n: x**n, -2.0, 2.0, 0.0),
     ],
-    "xlogy": [*binary(_xlogy, 0.3), case(np.array([0.0, 0.0, NAN]), np.array([0.0, 2.0, 1.0]), order=0,
-                                         expect=lambda x, y: np.array([0.0, 0.0, NAN]))],
+    "xlogy": [
+        *binary(_xlogy, 0.3),
+        case(
+            np.array([0.0, 0.0, NAN]), np.array([0.0, 2.0, 1.0]), order=0, expect=lambda x, y: np.array([0.0, 0.0, NAN])
+        ),
+    ],
     "maximum": tensors(np.maximum),
     "minimum": tensors(np.minimum),
     "fmax": tensors(np.fmax),
@@ -222,7 +226,7 @@ SAMPLES |= {
     "heaviside": [case(np.array([-1.0, 0.0, 2.0]), np.array([5.0, 6.0, 7.0]), expect=np.heaviside)],
 }
 
-# ---- activations --------------------------------------------------------------------------------------------------------
+# ---- activations ---------------------------------------------------------------------------------------------------
 
 
 def _gelu_tanh(x):

@@ -36,7 +36,7 @@ def along(index, dim):
     return tuple(grid)
 
 
-# ---- x[...] -------------------------------------------------------------------------------------------------------
+# ---- x[...] --------------------------------------------------------------------------------------------------------
 
 BASIC = [np.s_[1], np.s_[1:, ::2], np.s_[..., None, -1], np.s_[None, 0, 1:1], np.s_[:, -3:-1]]
 ADVANCED = [(ROWS,), (slice(None), ROWS), (ROWS, np.array([1, 0, 1])), (MASK,), (np.array([[-1], [0]]), DISTINCT)]
@@ -53,7 +53,10 @@ def puts(key, accumulate):
             out[key] = y
         return out
 
-    return [case(X, real(*np.shape(X[key]), seed=1), key, accumulate, expect=expect), case(X, real(), key, accumulate, expect=expect)]
+    return [
+        case(X, real(*np.shape(X[key]), seed=1), key, accumulate, expect=expect),
+        case(X, real(), key, accumulate, expect=expect),
+    ]
 
 
 SAMPLES = {
@@ -86,7 +89,7 @@ SAMPLES = {
     "clear_index": [case(X, key, expect=lambda x, k: written(x, k, 0)) for key in ADVANCED],
 }
 
-# ---- gather and scatter ------------------------------------------------------------------------------------------------
+# ---- gather and scatter --------------------------------------------------------------------------------------------
 
 
 def scatter(x, dim, index, src):
@@ -159,7 +162,14 @@ SAMPLES |= {
     ],
     "index_add": [
         case(X, 0, ROWS, real(3, 4, seed=1), expect=lambda x, d, i, y: x + added(x.shape, i, y)),
-        case(X, 1, DISTINCT, real(3, 2, seed=1), alpha=0.5, expect=lambda x, d, i, y, alpha: x + added(x.shape, np.s_[:, i], y) / 2),
+        case(
+            X,
+            1,
+            DISTINCT,
+            real(3, 2, seed=1),
+            alpha=0.5,
+            expect=lambda x, d, i, y, alpha: x + added(x.shape, np.s_[:, i], y) / 2,
+        ),
     ],
     "index_copy": [
         case(X, 0, DISTINCT, real(2, 4, seed=1), expect=lambda x, d, i, y: written(x, i, y)),
@@ -172,7 +182,7 @@ SAMPLES |= {
     "index_fill_tensor": [case(X, 1, DISTINCT, real(seed=1), expect=lambda x, d, i, y: written(x, np.s_[:, i], y))],
 }
 
-# ---- masks and positions --------------------------------------------------------------------------------------------------
+# ---- masks and positions -------------------------------------------------------------------------------------------
 
 
 def mask_scatter(x, mask, source):
@@ -212,7 +222,9 @@ SAMPLES |= {
         case(real(2, 2), POSITIONS, (3, 4), expect=lambda g, i, shape: added(12, i, g).reshape(shape)),
     ],
     "put": [
-        case(X, np.array([0, 11, 3]), real(3, seed=1), expect=lambda x, i, y: written(x.reshape(-1), i, y).reshape(3, 4)),
+        case(
+            X, np.array([0, 11, 3]), real(3, seed=1), expect=lambda x, i, y: written(x.reshape(-1), i, y).reshape(3, 4)
+        ),
         case(
             X,
             POSITIONS,
@@ -228,7 +240,7 @@ SAMPLES |= {
     ],
 }
 
-# ---- embedding --------------------------------------------------------------------------------------------------------------
+# ---- embedding -----------------------------------------------------------------------------------------------------
 
 
 def embedding(table, index, padding_idx=-1, scale_grad_by_freq=False):
@@ -252,6 +264,12 @@ SAMPLES |= {
     ],
     "_embedding_factors": [
         case(WORDS, 0, False, expect=lambda i, *_: np.float32([[[0], [1], [1]], [[1], [0], [1]]])),
-        case(WORDS, -1, True, expect=lambda i, *_: np.array([[[1 / 2], [1 / 3], [1 / 3]], [[1], [1 / 2], [1 / 3]]]), tolerance=1e-7),
+        case(
+            WORDS,
+            -1,
+            True,
+            expect=lambda i, *_: np.array([[[1 / 2], [1 / 3], [1 / 3]], [[1], [1 / 2], [1 / 3]]]),
+            tolerance=1e-7,
+        ),
     ],
 }

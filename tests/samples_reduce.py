@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-
 import numpy as np
 from samples import Sample, case, flags, real, whole
 
@@ -38,13 +37,15 @@ def spaced(*shape, seed=0):
     return real(*shape, seed=seed)
 
 
-# ---- sums, products, logic --------------------------------------------------------------------------------------------
+# ---- sums, products, logic -----------------------------------------------------------------------------------------
 
 SAMPLES = {
     "sum": [*reductions(np.sum, (EMPTY,), (EMPTY, 0), (whole(2, 3), 1))],
     "mean": reductions(np.mean),
     "nansum": [*reductions(np.nansum), *shaped(reduction(np.nansum), (WITH_NAN, 1), order=0)],
-    "_prod": shaped(lambda x: np.prod(x), (X[0],), (SCALAR,), (np.array([1.5, 0.0, 0.7]),), (np.array([0.0, 0.0, 2.0]),), (EMPTY,)),
+    "_prod": shaped(
+        lambda x: np.prod(x), (X[0],), (SCALAR,), (np.array([1.5, 0.0, 0.7]),), (np.array([0.0, 0.0, 2.0]),), (EMPTY,)
+    ),
     "_prod_along": shaped(
         lambda x, d, k=False: np.prod(x, over(d, x), keepdims=k),
         (X, 1),
@@ -55,11 +56,15 @@ SAMPLES = {
     "any": reductions(np.any, (flags(2, 3), 1), (np.zeros((2, 3)), 0), (EMPTY, 0)),
     "all": reductions(np.all, (flags(2, 3), 1), (np.zeros((2, 3)), 0), (EMPTY, 0)),
     "count_nonzero": shaped(
-        lambda x, dim=None: np.count_nonzero(x, over(dim, x)), (whole(3, 4, high=3),), (whole(3, 4, high=3), 0), (X, (0, 1)), (SCALAR,)
+        lambda x, dim=None: np.count_nonzero(x, over(dim, x)),
+        (whole(3, 4, high=3),),
+        (whole(3, 4, high=3), 0),
+        (X, (0, 1)),
+        (SCALAR,),
     ),
 }
 
-# ---- extremes -----------------------------------------------------------------------------------------------------------
+# ---- extremes ------------------------------------------------------------------------------------------------------
 
 
 def argument(function):
@@ -108,11 +113,13 @@ SAMPLES |= {
 for _name in ("max", "min"):  # with ties there is no derivative
     SAMPLES[_name][-2:] = shaped(SAMPLES[_name][0].expect, (TIED, 1), (TIED, 0), order=0)
 
-# ---- moments and norms ----------------------------------------------------------------------------------------------------
+# ---- moments and norms ---------------------------------------------------------------------------------------------
 
 
 def moment(function, dims=True):
-    return lambda x, dim=None, correction=1, keepdim=False: function(x, axis=over(dim, x), ddof=correction, keepdims=keepdim)
+    return lambda x, dim=None, correction=1, keepdim=False: function(
+        x, axis=over(dim, x), ddof=correction, keepdims=keepdim
+    )
 
 
 def with_mean(function):
@@ -158,12 +165,15 @@ SAMPLES |= {
         (X, -2.0, 0),
     ),
     "dist": [
-        *(case(real(2, 3), real(2, 3, seed=1), p, expect=lambda x, y, p: vector_norm(x - y, p)) for p in (2, 1, 3.0, math.inf)),
+        *(
+            case(real(2, 3), real(2, 3, seed=1), p, expect=lambda x, y, p: vector_norm(x - y, p))
+            for p in (2, 1, 3.0, math.inf)
+        ),
         case(real(2, 1), real(3, seed=1), expect=lambda x, y: np.linalg.norm(x - y)),
     ],
 }
 
-# ---- scans ------------------------------------------------------------------------------------------------------------------
+# ---- scans ---------------------------------------------------------------------------------------------------------
 
 
 def scanned(function):
@@ -196,7 +206,7 @@ SAMPLES |= {
     "cummin": shaped(running(np.minimum.accumulate), *LINES),
 }
 
-# ---- the maps of the derivatives ----------------------------------------------------------------------------------------------
+# ---- the maps of the derivatives -----------------------------------------------------------------------------------
 
 
 def spread(x, shape, dim=None, keepdim=False):
@@ -243,7 +253,12 @@ def recurrence(a, b, dim, reverse=False):
 PICKED = np.array([[2, 0, 0, 1], [1, 1, 2, 0]])  # of dimension 1 of X
 SAMPLES |= {
     "spread": shaped(
-        spread, (real(2, 4), (2, 3, 4), 1), (real(1, 3, 1), (2, 3, 4), (0, 2), True), (SCALAR, (2, 3)), (SCALAR, (), 0), (real(50, 1), (50, 90), 1, True)
+        spread,
+        (real(2, 4), (2, 3, 4), 1),
+        (real(1, 3, 1), (2, 3, 4), (0, 2), True),
+        (SCALAR, (2, 3)),
+        (SCALAR, (), 0),
+        (real(50, 1), (50, 90), 1, True),
     ),
     "pick": [
         case(X, PICKED, 1, expect=pick),
@@ -262,7 +277,7 @@ SAMPLES |= {
     ],
 }
 
-# ---- order --------------------------------------------------------------------------------------------------------------------
+# ---- order ---------------------------------------------------------------------------------------------------------
 
 
 def sorted_(x, dim=-1, descending=False, stable=None):
@@ -337,7 +352,10 @@ SAMPLES |= {
     "kthvalue": shaped(kth, (X, 2), (X, 3, 1, True), (SCALAR, 1)),
     "median": shaped(MIDDLE, *DIMS),
     "nanmedian": [*shaped(MIDDLE, *DIMS), *shaped(nanmedian, (FEW_NAN, 1), (FEW_NAN, 1, True), order=0)],
-    "mode": [*shaped(most_frequent, (REPEATED,), (REPEATED, 0, True), order=0), case(whole(9, high=3), expect=most_frequent)],
+    "mode": [
+        *shaped(most_frequent, (REPEATED,), (REPEATED, 0, True), order=0),
+        case(whole(9, high=3), expect=most_frequent),
+    ],
     "_median": shaped(lambda x: np.sort(x.reshape(-1))[(x.size - 1) // 2], (X,), (real(5),), (SCALAR,)),
     "_nanmedian": shaped(lambda x: np.sort(x[x == x])[(np.sum(x == x) - 1) // 2], (X,), (SCALAR,)),
     "_quantile": [
@@ -349,7 +367,7 @@ SAMPLES |= {
     ],
 }
 
-# ---- sets, search, counts, closeness ------------------------------------------------------------------------------------------
+# ---- sets, search, counts, closeness -------------------------------------------------------------------------------
 
 
 def unique(x, dim, consecutive, inverse):
@@ -370,11 +388,23 @@ SAMPLES |= {
         case(whole(9, high=2), None, True, True, expect=unique),
     ],
     "searchsorted": [
-        case(EDGES, np.array([[1.0, -3.0], [9.0, 2.0]]), None, False, side, expect=lambda e, x, s, i, right: np.searchsorted(e, x, "right" if right else "left"))
+        case(
+            EDGES,
+            np.array([[1.0, -3.0], [9.0, 2.0]]),
+            None,
+            False,
+            side,
+            expect=lambda e, x, s, i, right: np.searchsorted(e, x, "right" if right else "left"),
+        )
         for side in (False, True)
     ],
     "isin": [
-        case(whole(3, 4, high=9), np.array([1, 4]), invert, expect=lambda x, among, invert: np.isin(x, among, invert=invert))
+        case(
+            whole(3, 4, high=9),
+            np.array([1, 4]),
+            invert,
+            expect=lambda x, among, invert: np.isin(x, among, invert=invert),
+        )
         for invert in (False, True)
     ],
     "bincount": [
@@ -388,7 +418,9 @@ SAMPLES |= {
         (X, 4, -1, 1),
     ),
     "isclose": [
-        case(np.array([1.0, 2.0, math.nan, math.inf]), np.array([1.0 + 1e-7, 2.1, math.nan, math.inf]), expect=np.isclose),
+        case(
+            np.array([1.0, 2.0, math.nan, math.inf]), np.array([1.0 + 1e-7, 2.1, math.nan, math.inf]), expect=np.isclose
+        ),
         case(np.array([1.0, 2.0, math.nan]), np.array([1.2, 2.1, math.nan]), 0.1, 0.0, True, expect=np.isclose),
     ],
 }

@@ -71,7 +71,7 @@ def written(x, key, y):
     return out
 
 
-# ---- views --------------------------------------------------------------------------------------------------------
+# ---- views ---------------------------------------------------------------------------------------------------------
 
 SAMPLES = {
     "view": [
@@ -84,7 +84,10 @@ SAMPLES = {
     "view_dtype": [case(X, torch.int64, expect=lambda x, d: x.view(np.int64), layouts=False, double=True)],
     "alias": shaped(np.array, (X,), (SCALAR,)),
     "permute": shaped(np.transpose, (X, (2, 0, 1)), (X, (-1, 1, 0)), (SCALAR, ())),
-    "transpose": [*shaped(np.swapaxes, (X, 0, 2), (X, -1, -2), (EMPTY, 0, 1)), case(SCALAR, 0, -1, expect=first(np.array))],
+    "transpose": [
+        *shaped(np.swapaxes, (X, 0, 2), (X, -1, -2), (EMPTY, 0, 1)),
+        case(SCALAR, 0, -1, expect=first(np.array)),
+    ],
     "t": shaped(np.transpose, (X[0],), (X[0, 0],), (SCALAR,)),
     "squeeze": shaped(squeeze, (real(2, 1, 3, 1),), (real(2, 1, 3, 1), 1), (real(2, 1, 3, 1), (0, 3)), (real(1, 0),)),
     "unsqueeze": shaped(np.expand_dims, (X, 1), (X, -1), (SCALAR, 0), (EMPTY, 2)),
@@ -99,13 +102,11 @@ SAMPLES = {
         (X, 1, 2, 1),
     ),
     "narrow_copy": shaped(lambda x, d, a, n: x.take(range(a, a + n), d), (X, 1, 1, 2), (X, 2, 3, 0)),
-    "diagonal": shaped(
-        np.diagonal, (X,), (X, 1, 1, 2), (X, -1, 2, 1), (X, 5, 0, 1), (real(3, 3),), (real(0, 2),)
-    ),
+    "diagonal": shaped(np.diagonal, (X,), (X, 1, 1, 2), (X, -1, 2, 1), (X, 5, 0, 1), (real(3, 3),), (real(0, 2),)),
     "unfold": shaped(unfold, (X, 2, 3, 1), (X, 1, 2, 2), (X, 0, 2, 1), (real(7), -1, 3, 2), (SCALAR, 0, 1, 1)),
 }
 
-# ---- their derivatives ------------------------------------------------------------------------------------------------
+# ---- their derivatives ---------------------------------------------------------------------------------------------
 
 SAMPLES |= {
     "select_backward": shaped(
@@ -127,14 +128,16 @@ SAMPLES |= {
     ),
 }
 
-# ---- any strides ------------------------------------------------------------------------------------------------------
+# ---- any strides ---------------------------------------------------------------------------------------------------
 
 OVERLAPPING = ((3, 2), (1, 1), 1)  # size, stride, offset in a vector of 6
 
 
 def strided(x, size, stride, offset, source):
-    places = offset + sum(np.arange(n).reshape([-1 if i == k else 1 for k in range(len(size))]) * s
-                          for i, (n, s) in enumerate(zip(size, stride)))
+    places = offset + sum(
+        np.arange(n).reshape([-1 if i == k else 1 for k in range(len(size))]) * s
+        for i, (n, s) in enumerate(zip(size, stride))
+    )
     return x.reshape(-1)[places]
 
 
@@ -155,7 +158,7 @@ SAMPLES |= {
     "as_strided_forward": [case(real(6), *OVERLAPPING, ((6,), (1,), 0), expect=strided)],
 }
 
-# ---- joining and taking apart ---------------------------------------------------------------------------------------------
+# ---- joining and taking apart --------------------------------------------------------------------------------------
 
 
 def cut(x, sizes, dim=0):
@@ -196,10 +199,12 @@ SAMPLES |= {
     "block_diag": [case([real(2, 3), real(2, seed=1), real()], expect=block_diag)],
 }
 
-# ---- copies with the elements elsewhere -----------------------------------------------------------------------------------
+# ---- copies with the elements elsewhere ----------------------------------------------------------------------------
 
 SAMPLES |= {
-    "repeat": shaped(np.tile, (real(2, 3), (2, 1, 3)), (real(2, 3), (1, 2)), (SCALAR, (2,)), (SCALAR, ()), (X, (1, 0, 1))),
+    "repeat": shaped(
+        np.tile, (real(2, 3), (2, 1, 3)), (real(2, 3), (1, 2)), (SCALAR, (2,)), (SCALAR, ()), (X, (1, 0, 1))
+    ),
     "flip": shaped(np.flip, (X, (0, 2)), (X, (-1,)), (real(0, 2), (0,))),
     "roll": [
         case(X, (2,), (), expect=lambda x, n, _: np.roll(x, n[0])),
@@ -223,7 +228,7 @@ SAMPLES |= {
     "clear_window": [case(X, windows.select, (0, 1), expect=lambda x, *_: written(x, 1, 0))],
 }
 
-# ---- conversion, writing, complex numbers -----------------------------------------------------------------------------------
+# ---- conversion, writing, complex numbers --------------------------------------------------------------------------
 
 SAMPLES |= {
     "_to_copy": [
@@ -236,7 +241,9 @@ SAMPLES |= {
     "fill_from": shaped(np.full_like, (X, real(seed=1))),
     "fill_from_": shaped(np.full_like, (X, real(seed=1))),
     "zero": shaped(np.zeros_like, (X,), (SCALAR,), (EMPTY,)),
-    "copy": shaped(lambda x, y: np.broadcast_to(y, x.shape), (X, real(2, 3, 4, seed=1)), (X, real(3, 1, seed=1)), (X, real())),
+    "copy": shaped(
+        lambda x, y: np.broadcast_to(y, x.shape), (X, real(2, 3, 4, seed=1)), (X, real(3, 1, seed=1)), (X, real())
+    ),
     "complex": [
         case(real(2, 3), real(2, 3, seed=1), expect=lambda a, b: a + 1j * b),
         case(real(2, 1), real(3, seed=1), expect=lambda a, b: a + 1j * b),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import __future__
 import ast
 import os
 import re
@@ -38,12 +37,13 @@ def promised(name: str) -> str:
 
 
 def assert_same(printed: str, expected: str) -> None:
-    """Equal words, in which numbers may differ by 2 percent or 2 units of the last digit: machines round differently."""
+    """Equal words, in which numbers may differ by 2 percent or 2 units of the last digit: machines round."""
     assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", expected).split()
     for got, wanted in zip(NUMBER.findall(printed), NUMBER.findall(expected)):
         mantissa, _, exponent = wanted.partition("e")
         unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-        assert float(got) == pytest.approx(float(wanted), rel=0.02, abs=2.5 * unit), f"{got} for {wanted} in:\n{printed}"
+        near = pytest.approx(float(wanted), rel=0.02, abs=2.5 * unit)
+        assert float(got) == near, f"{got} for {wanted} in:\n{printed}"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -158,9 +158,8 @@ def declared(code: str) -> dict:
     """Run a block of the map as a file of `ops/` would be, then take its operations out of the registry again."""
     before, names = dict(registry), set(dir(torch.Tensor))
     scope: dict = {"elementwise": elementwise, "op": op, "Array": Array, "np": np, "matmul": torch.matmul}
-    flags = __future__.annotations.compiler_flag
     try:
-        exec(compile(code, "docs/ARCHITECTURE.md", "exec", flags), scope)
+        exec(compile(code, "docs/ARCHITECTURE.md", "exec"), scope)  # inherits the future import above, as in `ops/`
     finally:
         added = registry.keys() - before.keys()
         registry.clear()

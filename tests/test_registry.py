@@ -44,7 +44,7 @@ def each(wanted: Callable[[Op, Sample], bool] = lambda op, sample: True) -> Any:
     return pytest.mark.parametrize(("op", "sample"), cases)
 
 
-# ---- calling ----------------------------------------------------------------------------------------------------------
+# ---- calling -------------------------------------------------------------------------------------------------------
 
 
 def is_floating(x: Any) -> bool:
@@ -111,14 +111,14 @@ def assert_equal(got: np.ndarray, expected: Any, tolerance: float, what: str = "
     np.testing.assert_allclose(got, expected, tolerance, tolerance * scale, equal_nan=True, err_msg=what)
 
 
-# ---- what is declared ---------------------------------------------------------------------------------------------------
+# ---- what is declared ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_has_samples(name):
     file = OPERATIONS[name].body.__module__
     assert SAMPLES.get(name), (
-        f"no samples of {name!r}, which {file} declares: add an entry {name!r}: [case(real(2, 3), expect=numpy_function)] "
+        f"no samples of {name!r}, which {file} declares: add an entry {name!r}: [case(real(2, 3), expect=function)] "
         f"to SAMPLES in a file tests/samples_*.py (see tests/samples.py)"
     )
 
@@ -139,7 +139,7 @@ def test_the_formula_of_an_operation_can_be_printed(name):
     assert text.startswith(f"{name}(") and "Expr object" not in text
 
 
-# ---- the result ---------------------------------------------------------------------------------------------------------
+# ---- the result ----------------------------------------------------------------------------------------------------
 
 
 @each()
@@ -177,7 +177,7 @@ def test_single_precision(op, sample):
         assert_equal(b.array, a.array, 2e-4)
 
 
-# ---- derivatives ----------------------------------------------------------------------------------------------------------
+# ---- derivatives ---------------------------------------------------------------------------------------------------
 
 
 def noise(rng: np.random.Generator, like: np.ndarray) -> np.ndarray:
@@ -210,7 +210,9 @@ def weighted(outs: list[Tensor], weights: list) -> float:
 
 
 def assert_slope(numeric: float, recorded: float, scale: float, what: str) -> None:
-    assert abs(numeric - recorded) <= 2e-6 * (1 + scale), f"{what}: recorded {recorded:.10g}, differences {numeric:.10g}"
+    assert abs(numeric - recorded) <= 2e-6 * (1 + scale), (
+        f"{what}: recorded {recorded:.10g}, differences {numeric:.10g}"
+    )
 
 
 @each(differentiable)
@@ -263,7 +265,7 @@ def test_second_derivative(op, sample):
     assert_slope((up - down) / (2 * STEP), sum(dot(s, u) for s, u in pairs), scale, "second derivative")
 
 
-# ---- memory ---------------------------------------------------------------------------------------------------------------
+# ---- memory --------------------------------------------------------------------------------------------------------
 
 
 def stepped(a: np.ndarray) -> np.ndarray:
@@ -322,7 +324,7 @@ def test_shapes_of_elementwise_operands(op, sample):
             assert_equal(a.array, lead.sum(over, keepdims=True), 1e-12)
 
 
-# ---- other forms ------------------------------------------------------------------------------------------------------------
+# ---- other forms ---------------------------------------------------------------------------------------------------
 
 INPLACE: dict[str, str] = {}
 for _name, _method in vars(Tensor).items():
@@ -383,7 +385,7 @@ def test_out(op, sample):
             op.function(*with_arrays(sample.args, recorded), **sample.kwargs, out=out)
 
 
-# ---- other dtypes -----------------------------------------------------------------------------------------------------------
+# ---- other dtypes --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [n for n, op in OPERATIONS.items() if op.elementwise and n != "nextafter"])

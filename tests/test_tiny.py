@@ -125,7 +125,10 @@ def test_errors_say_what_where_got_expected_fix():
     x = torch.ones(2, requires_grad=True)
     y = x.exp()
     y += 1  # `exp` saved its result
-    with pytest.raises(RuntimeError, match=r"(?s)in-place.*ExpBackward0, recorded at .*test_tiny.py:\d+.*version 1.*expected: version 0"):
+    expected = (
+        r"(?s)in-place.*ExpBackward0, recorded at .*test_tiny.py:\d+.*got: .*version 1.*expected: version 0.*fix: "
+    )
+    with pytest.raises(RuntimeError, match=expected):
         y.sum().backward()
     with pytest.raises(IndexError, match="dim"):
         torch.ones(2).sum(dim=1)

@@ -73,7 +73,7 @@ def _needs(op: Any, names: tuple[str, ...]) -> bool:
     return any(n in names for formula in op.formulas.values() for n in names_of(formula))
 
 
-def _source(op: Any, graph: bool) -> str:
+def source(op: Any, graph: bool) -> str:
     """The text of `backward(node, g)`: unpack what the formulas name, then call each that is needed."""
     tensors, variadic = op.tensor_names, op.variadic
     g = "gs" if op.nout != 1 else "g"
@@ -160,7 +160,7 @@ def _compile(op: Any, graph: bool, formulas: list[Callable]) -> Callable:
         "__name__": "tapegrad.core.rules",
         **{f"f{k}": formula for k, formula in enumerate(formulas)},
     }
-    exec(compile(_source(op, graph), f"<derivative of {op.name}>", "exec"), scope)
+    exec(compile(source(op, graph), f"<derivative of {op.name}>", "exec"), scope)
     return scope["backward"]
 
 
@@ -225,8 +225,8 @@ def save_plan(op: Any) -> Callable[[tuple], tuple[tuple[bool, ...], bool]]:
 
 def text_of(op: Any) -> str:
     """An operation and its derivatives as text: one line each, in the notation of the formulas."""
-    head = f"{op.name}({', '.join(op.names)})"
-    lines = [f"{head} = {op.expression}" if op.elementwise else head]
+    head = f"{op.name.lstrip('_')}({', '.join(op.names)})"
+    lines = [f"{head} = {_expression(op)}" if op.elementwise else head]
     for targets, formula in op.formulas.items():
         names = names_of(formula)
         try:
@@ -235,3 +235,12 @@ def text_of(op: Any) -> str:
             text = f"f({', '.join(names)})"
         lines.append(f"d/d{', d'.join(targets)}: {text}")
     return "\n".join(lines)
+
+
+def _expression(op: Any) -> expr.Expr:
+    """The body with its arguments as variables, where they are numbers."""
+    free = [expr.Var(n) if isinstance(d, (int, float)) else d for n, d in zip(op.attr_names, op.attr_defaults)]
+    try:
+        return op.body(*map(expr.Var, op.tensor_names), **dict(zip(op.attr_names, free)))
+    except TypeError:  # it branches on an argument
+        return op.expression

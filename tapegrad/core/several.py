@@ -17,12 +17,13 @@ def fits(op: Any) -> bool:
     kinds = [k for _, k in op.tensors]
     leading = [i for i, _ in op.tensors] == list(range(len(kinds)))
     ordered = kinds == sorted(kinds) and not op.variadic
-    return leading and ordered and len(kinds) > 1 and not (op.returns or op.nout != 1 or op.hidden or op.view)
+    special = op.elementwise or op.returns or op.nout != 1 or op.hidden or op.view
+    return leading and ordered and len(kinds) > 1 and not special
 
 
 def several_arrays(op: Any) -> Callable:
     """The public function: operands by position, or the general path."""
-    body, formulas, most = op.body, op.formulas, len(op.tensors)
+    formulas, most = op.formulas, len(op.tensors)  # not the body, which `ops/direct` replaces afterwards
     least = sum(k == "Array" for _, k in op.tensors)
 
     def function(*args, **kwargs):
@@ -39,7 +40,7 @@ def several_arrays(op: Any) -> Callable:
         except AttributeError:
             return dispatch.call(op, args, kwargs)
         try:
-            found = body(*arrays, *args[most:], **kwargs)
+            found = op.body(*arrays, *args[most:], **kwargs)
         except (AttributeError, TypeError, ValueError, IndexError) as error:
             return dispatch.retry(op, args, kwargs, error)
         t = wrap(found if found.__class__ is np.ndarray else np.array(found))

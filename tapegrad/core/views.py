@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import modes
+from ..devices import contiguous_format
 from ..errors import message
 from .tape import Node, record
 from .tensor import Tensor, edge, wrap
@@ -110,9 +111,20 @@ def rebase(t: Tensor, node: Node) -> None:
     base = view.base
     source = edge(base)
     node.inputs = (source, *node.inputs[1:])
-    outer = record(COPY_SLICES, node.inputs, (node,), (view.path,), None, base.array)
+    outer = record(COPY_SLICES, node.inputs, (node,), (view.path, _layout(base.array)), None, base.array)
     outer.code, outer.lasti = node.code, node.lasti
     base.node = outer
+
+
+def _layout(array: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The dimensions as they lie in memory, outermost first, and the way back; None for row-major order.
+
+    A view that the base allows (`base.t().view(-1)`) is possible on a gradient only if that lies in memory alike.
+    """
+    if array.flags.c_contiguous:
+        return None
+    order = tuple(sorted(range(array.ndim), key=lambda i: -array.strides[i]))
+    return order, tuple(sorted(range(array.ndim), key=order.__getitem__))
 
 
 class _CopySlices:
@@ -131,8 +143,12 @@ class _CopySlices:
         """Gradients of the base and of the other operands, as arrays."""
         if node.saved is None:
             raise freed(node)
-        inner, path = node.saved[0], node.attrs[0]
-        result = np.array(g, order="C")
+        inner, (path, layout) = node.saved[0], node.attrs
+        if layout is None:
+            result = np.array(g, order="C")
+        else:
+            order, back = layout
+            result = np.array(g.transpose(order), order="C").transpose(back)
         window = follow_array(path, result)
         grads = inner.op.backward(inner, window.copy())
         window[...] = 0 if grads[0] is None else grads[0]
@@ -143,8 +159,12 @@ class _CopySlices:
         """The same, recorded."""
         if node.saved is None:
             raise freed(node)
-        inner, path = node.saved[0], node.attrs[0]
-        result = g.clone()
+        inner, (path, layout) = node.saved[0], node.attrs
+        if layout is None:
+            result = g.clone(memory_format=contiguous_format)
+        else:
+            order, back = layout
+            result = g.permute(order).clone(memory_format=contiguous_format).permute(back)
         window = follow_tensor(path, result)
         grads = inner.op.backward_graph(inner, window.clone())
         if grads[0] is None:

@@ -178,15 +178,20 @@ def show(x: Expr, outer: int = 0) -> str:
     if isinstance(x, Var):
         return x.name
     if isinstance(x, Const):
-        return repr(x.value)
+        text = repr(x.value)
+        return f"({text})" if text[0] == "-" and outer > OPERATORS["neg"].binds else text
     rule = OPERATORS[x.op]
     if not rule.infix:
         return f"{x.op}({', '.join(map(show, x.args))})"
     if rule.arity == 1:
         text = rule.infix + show(x.args[0], rule.binds)
     else:
-        left, right = show(x.args[0], rule.binds), show(x.args[1], rule.binds + 1)
-        text = f"{left} {rule.infix} {right}"
+        left, right = rule.binds, rule.binds + 1
+        if x.op == "pow":  # groups from the right, where a sign needs no parentheses
+            left, right = rule.binds + 1, OPERATORS["neg"].binds
+        elif rule.gives == "bool":  # does not group: a < b < c has another meaning in Python
+            left = rule.binds + 1
+        text = f"{show(x.args[0], left)} {rule.infix} {show(x.args[1], right)}"
     return f"({text})" if rule.binds < outer else text
 
 
@@ -228,7 +233,7 @@ def to_source(root: Expr, parameters: tuple[str, ...], scalars: frozenset[str], 
     """Python source of `kernel(*parameters, out=None)`: one array call per operator.
 
     With `full`, the variables that have the shape of the result, a temporary in which one of them occurs is written
-    over by its last reader. Numbers of the formula are the names c0, c1, ... in the order of `constants`. Parameters
+    over by its last reader (the arrays must then be floating point, so that its type is the reader's). Numbers of the formula are the names c0, c1, ... in the order of `constants`. Parameters
     in `scalars` are Python numbers at run time; `number` turns them into what the array calls take.
     """
     order = walk(root)
@@ -238,10 +243,16 @@ def to_source(root: Expr, parameters: tuple[str, ...], scalars: frozenset[str], 
             pending[id(a)] = pending.get(id(a), 0) + 1
     text: dict[int, str] = {}
     spare: dict[int, bool] = {}
+    whole: dict[int, bool] = {}  # whether it has the shape of the result
+    truth: dict[int, bool] = {}  # whether it is made of truth values alone
     lines = [f"    {name}_ = number({name}_)" for name in parameters if name in scalars]
     count = 0
     for x in order:
+        whole[id(x)] = x.op != "largest" and any(whole[id(a)] for a in x.args)
+        gives = "" if not x.args else OPERATORS[x.op].gives
+        truth[id(x)] = gives == "bool" or (gives == "same" and all(truth[id(a)] for a in x.args))
         if isinstance(x, Var):
+            whole[id(x)] = full is not None and x.name in full
             text[id(x)] = f"{x.name}_"  # an operand may be called `out`
             continue
         if isinstance(x, Const):
@@ -249,7 +260,7 @@ def to_source(root: Expr, parameters: tuple[str, ...], scalars: frozenset[str], 
             count += 1
             continue
         call = ", ".join(text[id(a)] for a in x.args)
-        writes = OPERATORS[x.op].gives != "bool" and not x.op.startswith("bit_") and x.op != "where"
+        writes = not truth[id(x)] and not x.op.startswith("bit_") and x.op != "where"
         over = [a for a in x.args if spare.get(id(a)) and pending[id(a)] == 1] if writes else []
         target = text[id(over[0])] if over else ""
         if x is root and x.op != "where":
@@ -257,7 +268,7 @@ def to_source(root: Expr, parameters: tuple[str, ...], scalars: frozenset[str], 
         elif target:
             call += f", out={target}"
         text[id(x)] = target or f"t{len(lines)}"
-        spare[id(x)] = writes and full is not None and bool(x.variables & full)
+        spare[id(x)] = writes and whole[id(x)]
         for a in x.args:
             pending[id(a)] -= 1
         lines.append(f"    {'return' if x is root else text[id(x)] + ' ='} {x.op}({call})")

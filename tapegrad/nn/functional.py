@@ -201,7 +201,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     return input.hardswish_() if inplace else _activation.hardswish(input)
 
 
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """x moved towards zero by `lambd`, and zero in `[-lambd, lambd]`.
 
     Raises:
@@ -209,7 +209,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise RuntimeError(errors.message("softshrink: lambda must not be negative", got=lambd))
-    return _activation.softshrink(input, lambd)
+    shrink = _activation.softshrink
+    return shrink(input, lambd) if out is None else shrink(input, lambd, out=out)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -246,9 +247,10 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return input.mish_() if inplace else _activation.mish(input)
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Tensor | None = None) -> Tensor:
     """`log(1 + exp(beta * x)) / beta`; x itself where `beta * x > threshold`."""
-    return _activation.softplus(input, beta, threshold)
+    plus = _activation.softplus
+    return plus(input, beta, threshold) if out is None else plus(input, beta, threshold, out=out)
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -430,7 +432,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     total = padded.narrow(1, 0, c)
     for shift in range(1, size):
         total = total + padded.narrow(1, shift, c)
-    return input / (total * (alpha / size) + k) ** beta
+    mean = total / size if input.is_floating_point() else total // size
+    return input / (mean * alpha + k) ** beta
 
 
 # ---- pixels and channels ---------------------------------------------------------------------------------------------

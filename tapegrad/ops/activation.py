@@ -26,6 +26,8 @@ __all__ = ("celu celu_ hardshrink prelu relu relu_ rrelu rrelu_ selu selu_ thres
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
+# Where PyTorch's large and small tensors disagree about the gradient at NaN, these formulas are those of small ones.
+
 # ---- piecewise linear ------------------------------------------------------------------------------------------------
 
 
@@ -42,7 +44,7 @@ def relu(x):
 
 @relu.grad
 def _(g, out):
-    return where(out > 0, g, 0)
+    return where(out <= 0, 0, g)  # a NaN lets the gradient pass
 
 
 def relu_(input: Tensor) -> Tensor:
@@ -187,7 +189,7 @@ def hardswish(x):
 
 @hardswish.grad
 def _(g, x):
-    return where(x <= -3, 0, where(x < 3, g * (x / 3 + 0.5), g))
+    return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
 @elementwise(inplace=False, refuses="biu")
@@ -348,7 +350,8 @@ def mish(x):
 def _(g, x):
     t = exp(clamp_max(x, 20))
     n = t * (t + 2)
-    return g * (n / (n + 2) + x * (4 * t * (t + 1)) / ((n + 2) * (n + 2)))
+    factor = n / (n + 2)
+    return g * (factor + x * sigmoid(x) * (1 - factor * factor))
 
 
 @elementwise(method=False, inplace=False, refuses="biu", node="GeluBackward0")
@@ -375,21 +378,22 @@ def _(g, x):
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
 
 
-def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, *, approximate: str = "none", out: Tensor | None = None) -> Tensor:
     r"""Gaussian error linear unit: `x * P(N(0, 1) <= x)`.
 
     Args:
         input: any shape.
         approximate: "none", or "tanh" for `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
+        out: where to put the result.
 
     Raises:
         RuntimeError: another `approximate`.
     """
-    if approximate == "none":
-        return gelu_erf(input)
-    if approximate == "tanh":
-        return gelu_tanh(input)
-    raise RuntimeError(errors.message("gelu: unknown approximate", got=repr(approximate), expected="'none' or 'tanh'"))
+    if approximate not in ("none", "tanh"):
+        expected = "'none' or 'tanh'"
+        raise RuntimeError(errors.message("gelu: unknown approximate", got=repr(approximate), expected=expected))
+    function = gelu_erf if approximate == "none" else gelu_tanh
+    return function(input) if out is None else function(input, out=out)
 
 
 # ---- gates -----------------------------------------------------------------------------------------------------------

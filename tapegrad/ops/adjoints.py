@@ -14,6 +14,7 @@ from ..backends.cpu import reduce as kernels
 from ..backends.cpu import sort as scans
 from ..core.dispatch import NUMPY_NAMES
 from ..core.op import Array, op
+from .matmul import conjugate
 
 
 def over(where: str, dim, x: Array) -> tuple[int, ...] | None:
@@ -125,5 +126,5 @@ def _(a, b, dim, reverse=False):
 @recurrence.grad("a", "b")
 def _(g, a, out, dim, reverse):
     by = -1 if reverse else 1
-    back = recurrence(shift(a, dim, -by), g, dim, not reverse)
-    return back * shift(out, dim, by), back
+    back = recurrence(shift(conjugate(a), dim, -by), g, dim, not reverse)
+    return back * conjugate(shift(out, dim, by)), back

@@ -18,7 +18,7 @@ from ..core.tensor import Tensor
 from .compare import where
 from .loss import check_reduction
 from .reduce import sum
-from .softmax import log_softmax, softmax
+from .softmax import _softmax, log_softmax
 
 
 def _node_name(node: Any) -> str:
@@ -135,13 +135,13 @@ def _cross_entropy_backward(
 @_cross_entropy_backward.grad("dy")
 def _(g, x, target, w, reduction, ndim):
     dim = 0 if ndim == 1 else 1
-    return _nll_loss(g - sum(g * softmax(x, dim), dim, True), target, w, reduction, ndim)
+    return _nll_loss(g - sum(g * _softmax(x, dim), dim, True), target, w, reduction, ndim)
 
 
 @_cross_entropy_backward.grad("x")
 def _(g, dy, x, target, w, reduction, ndim, x_shape):
     dim = 0 if ndim == 1 else 1
-    p = softmax(x, dim)
+    p = _softmax(x, dim)
     factor = -sum(_nll_loss_backward(dy, target, w, x_shape, reduction, ndim), dim, True)
     return factor * p * (g - sum(g * p, dim, True))
 

@@ -5,7 +5,6 @@ Functions that make a tensor like another accept plain arrays too and then retur
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from .. import dtypes, shapes
 from ..backends.cpu import memory
 from ..core import dispatch
-from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import defaults
@@ -22,7 +20,7 @@ from .creation import finish, read
 
 __all__ = [
     "zeros", "ones", "full", "empty", "empty_strided", "empty_permuted", "eye",
-    "zeros_like", "ones_like", "full_like", "empty_like", "complex", "polar",
+    "zeros_like", "ones_like", "full_like", "empty_like",
 ]  # fmt: skip
 
 
@@ -136,7 +134,7 @@ def full(
 def _plain_number(where: str, value: Any) -> Any:
     if isinstance(value, Tensor) and value.array.ndim == 0 and not value.requires_grad:
         return value.item()
-    if not isinstance(value, int | float | np.number | np.bool_ | builtins.complex):
+    if not isinstance(value, int | float | np.number | np.bool_ | complex):
         raise TypeError(message(f"{where}: the value must be a number", got=type(value).__name__))
     return value
 
@@ -320,76 +318,3 @@ def legacy(where: str, d: np.dtype, data: tuple, device: Any = None) -> Tensor:
 Tensor.new_full = _new_full
 Tensor.new_empty_strided = _new_empty_strided
 Tensor.new = _new
-
-# ---- complex numbers from two parts --------------------------------------------------------------------------------
-
-
-def _check_parts(where: str, x: np.ndarray, y: np.ndarray) -> None:
-    if x.dtype.kind != "f" or x.dtype != y.dtype:
-        got = f"{dtypes.of(x.dtype)} and {dtypes.of(y.dtype)}"
-        raise RuntimeError(message(f"{where}: both parts must be floating point, of one dtype", got=got))
-
-
-@op
-def complex(real: Array, imag: Array):
-    """The complex numbers `real + i imag`; both parts floating point, of one dtype, broadcast to one shape.
-
-    >>> import tapegrad as torch
-    >>> torch.complex(torch.tensor([1.0]), torch.tensor([2.0]))
-    tensor([1.+2.j])
-    """
-    _check_parts("complex", real, imag)
-    shape = np.broadcast_shapes(real.shape, imag.shape)
-    out = np.empty(shape, np.result_type(real.dtype, np.complex64))
-    out.real, out.imag = real, imag
-    return out
-
-
-@complex.grad("real")
-def _(g):
-    return g.real
-
-
-@complex.grad("imag")
-def _(g):
-    return g.imag
-
-
-@op
-def polar(abs: Array, angle: Array):
-    """The complex numbers `abs * exp(i angle)`; both parts floating point, of one dtype, broadcast to one shape.
-
-    >>> import tapegrad as torch
-    >>> torch.polar(torch.tensor([2.0]), torch.tensor([0.0]))
-    tensor([2.+0.j])
-    """
-    _check_parts("polar", abs, angle)
-    shape = np.broadcast_shapes(abs.shape, angle.shape)
-    out = np.empty(shape, np.result_type(abs.dtype, np.complex64))
-    out.real, out.imag = abs * np.cos(angle), abs * np.sin(angle)
-    return out
-
-
-@polar.grad("abs")
-def _(g, angle):  # a real loss: the gradient along the direction e^(i angle)
-    return (g * _turn(angle)).real
-
-
-@polar.grad("angle")
-def _(g, abs, angle):
-    return (g * _turn(angle)).imag * abs
-
-
-def _turn(angle: Any) -> Any:
-    """exp(-i angle)."""
-    return polar(ones_like(angle), -angle)
-
-
-@complex.shape
-def _(real, imag):
-    return shapes.broadcast("complex", real, imag)
-
-
-@polar.shape
-def _(abs, angle):
-    return shapes.broadcast("polar", abs, angle)

@@ -30,7 +30,7 @@ def neg(x):
     """`-x`, elementwise.
 
     >>> import tapegrad as torch
-    torch.neg(torch.tensor([1.0, -2.0]))
+    >>> torch.neg(torch.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """
     return -x
@@ -46,7 +46,7 @@ def abs(x):
     """The magnitude of `x`, elementwise.
 
     >>> import tapegrad as torch
-    torch.abs(torch.tensor([-1.5, 2.0]))
+    >>> torch.abs(torch.tensor([-1.5, 2.0]))
     tensor([1.5000, 2.0000])
     """
     return e.abs(x)
@@ -62,7 +62,7 @@ def sign(x):
     """-1, 0 or 1 by the sign of `x`, elementwise.
 
     >>> import tapegrad as torch
-    torch.sign(torch.tensor([-3.0, 0.0, 2.0]))
+    >>> torch.sign(torch.tensor([-3.0, 0.0, 2.0]))
     tensor([-1.,  0.,  1.])
     """
     return e.sign(x)
@@ -78,7 +78,7 @@ def square(x):
     """`x**2`, elementwise.
 
     >>> import tapegrad as torch
-    torch.square(torch.tensor([-2.0, 3.0]))
+    >>> torch.square(torch.tensor([-2.0, 3.0]))
     tensor([4., 9.])
     """
     return x * x
@@ -94,7 +94,7 @@ def reciprocal(x):
     """`1 / x`, elementwise.
 
     >>> import tapegrad as torch
-    torch.reciprocal(torch.tensor([2.0, 4.0]))
+    >>> torch.reciprocal(torch.tensor([2.0, 4.0]))
     tensor([0.5000, 0.2500])
     """
     return 1 / x
@@ -110,7 +110,7 @@ def sqrt(x):
     """The square root, elementwise; NaN for negative numbers.
 
     >>> import tapegrad as torch
-    torch.sqrt(torch.tensor([4.0, 9.0]))
+    >>> torch.sqrt(torch.tensor([4.0, 9.0]))
     tensor([2., 3.])
     """
     return e.sqrt(x)
@@ -126,7 +126,7 @@ def rsqrt(x):
     """`1 / sqrt(x)`, elementwise.
 
     >>> import tapegrad as torch
-    torch.rsqrt(torch.tensor([4.0, 16.0]))
+    >>> torch.rsqrt(torch.tensor([4.0, 16.0]))
     tensor([0.5000, 0.2500])
     """
     return 1 / e.sqrt(x)
@@ -145,7 +145,7 @@ def exp(x):
     """`e**x`, elementwise.
 
     >>> import tapegrad as torch
-    torch.exp(torch.tensor([0.0, 1.0]))
+    >>> torch.exp(torch.tensor([0.0, 1.0]))
     tensor([1.0000, 2.7183])
     """
     return e.exp(x)
@@ -161,7 +161,7 @@ def exp2(x):
     """`2**x`, elementwise.
 
     >>> import tapegrad as torch
-    torch.exp2(torch.tensor([0.0, 3.0]))
+    >>> torch.exp2(torch.tensor([0.0, 3.0]))
     tensor([1., 8.])
     """
     return e.exp2(x)
@@ -188,7 +188,7 @@ def log(x):
     """The natural logarithm, elementwise; -inf at 0 and NaN below.
 
     >>> import tapegrad as torch
-    torch.log(torch.tensor([1.0, 10.0]))
+    >>> torch.log(torch.tensor([1.0, 10.0]))
     tensor([0.0000, 2.3026])
     """
     return e.log(x)
@@ -237,7 +237,7 @@ def sigmoid(x):
     """The logistic function `1 / (1 + exp(-x))`, elementwise.
 
     >>> import tapegrad as torch
-    torch.sigmoid(torch.tensor([0.0, 2.0]))
+    >>> torch.sigmoid(torch.tensor([0.0, 2.0]))
     tensor([0.5000, 0.8808])
     """
     return 1 / (1 + e.exp(-x))
@@ -256,7 +256,7 @@ def floor(x):
     """The greatest integer not above `x`, elementwise.
 
     >>> import tapegrad as torch
-    torch.floor(torch.tensor([-1.5, 1.5]))
+    >>> torch.floor(torch.tensor([-1.5, 1.5]))
     tensor([-2.,  1.])
     """
     return e.floor(x)
@@ -308,7 +308,7 @@ def erf(x):
     """The error function, elementwise: `2 / sqrt(pi)` times the integral of `exp(-t**2)` from 0 to `x`.
 
     >>> import tapegrad as torch
-    torch.erf(torch.tensor([0.0, 1.0]))
+    >>> torch.erf(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.8427])
     """
     return e.erf(x)

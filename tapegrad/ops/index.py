@@ -33,18 +33,24 @@ _BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
 
 
 def _basic_name(node: Any) -> str:
-    """PyTorch records one operation for each part; the last of them gives the name."""
+    """PyTorch records one operation for each part; the last of them that changes something gives the name."""
     key = node.op.attributes(*node.attrs)[0]
     if key.__class__ is slice:
         return "SliceBackward0"
-    for part in reversed(key):
+    (shape,) = node.shapes
+    parts = _fill_ellipsis(key, len(shape) - sum(1 for p in key if p is not None and p is not Ellipsis))
+    sizes, found = iter(shape), "AliasBackward0"
+    for part in parts:
         if part is None:
-            return "UnsqueezeBackward0"
-        if part.__class__ is int:
-            return "SelectBackward0"
-        if part is not Ellipsis and part != _ALL:
-            return "SliceBackward0"
-    return "AliasBackward0"
+            found = "UnsqueezeBackward0"
+        elif part.__class__ is int:
+            next(sizes)
+            found = "SelectBackward0"
+        else:
+            n = next(sizes)
+            if part.indices(n) != (0, n, 1):
+                found = "SliceBackward0"
+    return found
 
 
 @op(view=True, node=_basic_name)
@@ -113,7 +119,11 @@ def _(g, key):
 @op(name="index", node="IndexBackward0")
 def take_index(x: Array, key, owners=()):
     """The elements that arrays of integers and masks pick; `key` holds them, and full slices."""
-    return kernels.take(x, key)
+    try:
+        return kernels.take(x, key)
+    except IndexError as error:
+        picks = ", ".join(":" if k.__class__ is slice else f"{k.dtype} {k.shape}" for k in key)
+        raise IndexError(message(str(error), got=f"a tensor of shape {x.shape}, index {picks}")) from None
 
 
 @take_index.grad

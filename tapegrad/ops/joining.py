@@ -62,11 +62,16 @@ def _cat(tensors: Arrays, dim=0):
         if a is None or a.dtype is not first or not a.size:
             break
     else:
-        return np.concatenate(tensors, dim)
+        return _row_major(np.concatenate(tensors, dim))
     arrays = _common(tensors)
     if any(a.shape == (0,) for a in arrays):  # vectors of no elements fit everywhere, as PyTorch has it
         arrays = [a for a in arrays if a.shape != (0,)] or arrays[:1]
-    return np.concatenate(arrays, dim)
+    return _row_major(np.concatenate(arrays, dim))
+
+
+def _row_major(x: Array) -> Array:
+    """NumPy keeps the order in memory of its operands, PyTorch does not."""
+    return x if x.flags.c_contiguous else x.copy()
 
 
 @_cat.shape
@@ -142,7 +147,7 @@ def _stack(tensors: Arrays, dim=0):
             )
     dim = shapes.axis("stack", dim, len(shape) + 1)
     lead = (*(builtins.slice(None),) * dim, None)
-    return np.concatenate([a[lead] for a in arrays], dim)
+    return _row_major(np.concatenate([a[lead] for a in arrays], dim))
 
 
 @_stack.shape

@@ -13,6 +13,7 @@ import numpy as np
 from .. import errors
 from ..core.op import Array, op
 from ..core.tensor import Tensor, wrap
+from ..shapes import broadcast
 from .activation import logsigmoid
 from .compare import where
 from .loss import check_reduction, reduced, same_dtype
@@ -58,7 +59,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     x1, x2 = same_dtype(x1, x2)
     if x1.array.dtype.kind in "biu":
         raise RuntimeError(errors.message("cosine_similarity: expected floating-point vectors", got=x1.dtype))
-    units = [x / x.norm(2, dim, True).clamp_min(eps) for x in (x1, x2)]
+    shape = broadcast("cosine_similarity", x1.array.shape, x2.array.shape)
+    units = [x / x.norm(2, dim, True).clamp_min(eps) for x in (x1.expand(shape), x2.expand(shape))]
     return (units[0] * units[1]).sum(dim)
 
 
@@ -106,7 +108,7 @@ def margin_ranking_loss(
         raise RuntimeError(
             errors.message("margin_ranking_loss : All input tensors should have same dimension", got=got)
         )
-    return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+    return reduced((-target * (input1 - input2) + float(margin)).clamp_min(0), reduction)
 
 
 def hinge_embedding_loss(
@@ -285,21 +287,23 @@ def multi_margin_loss(
     reduction = check_reduction("multi_margin_loss", reduction, size_average, reduce)
     if p not in (1, 2):
         raise ValueError(errors.message("multi_margin_loss: only p == 1 and p == 2 supported", got=p))
-    if input.dim() not in (1, 2) or input.shape[-1] == 0:
-        expected = "(N, C) or (C,)"
+    if input.dim() > 2 or (input.dim() and input.shape[-1] == 0):
+        expected = "(N, C), (C,) or ()"
         raise RuntimeError(
             errors.message("multi_margin_loss: scores have the wrong shape", got=tuple(input.shape), expected=expected)
         )
-    x = input if input.dim() == 2 else input.unsqueeze(0)
+    x = input if input.dim() == 2 else input.reshape(1, -1)
     if target.numel() != x.shape[0] or target.dim() > 1:
         got = f"input {tuple(input.shape)}, target {tuple(target.shape)}"
         raise RuntimeError(errors.message("multi_margin_loss: one class number is needed for each row", got=got))
     classes = x.shape[1]
+    if weight is not None and weight.dim() != 1:
+        raise ValueError(errors.message("multi_margin_loss: weight must be one-dimensional", got=tuple(weight.shape)))
     if weight is not None and weight.numel() != classes:
         raise RuntimeError(
             errors.message("multi_margin_loss: inconsistent weight size", got=tuple(weight.shape), expected=classes)
         )
-    target = target.reshape(-1)
+    shape, target = target.shape, target.reshape(-1)
     if target.numel() and (target.min() < 0 or target.max() >= classes):
         raise RuntimeError(errors.message("multi_margin_loss: target out of range", expected=f"0 to {classes - 1}"))
     hot = _is_class(x, target)  # (N, C)
@@ -307,16 +311,16 @@ def multi_margin_loss(
     losses = (gap * gap if p == 2 else gap).sum(1) / classes
     if weight is not None:
         losses = losses * weight[target]
-    return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
+    return reduced(losses.reshape(shape), reduction)
 
 
 @op(name="_listed_classes", nondiff=True)
 def _listed_classes(x: Array, target: Array):
-    """(N, C): 1 at the classes that a row of `target` lists before its first -1, else 0."""
+    """(N, C): how often a row of `target` lists the class before its first -1."""
     listed = np.zeros(x.shape, x.dtype)
     for row, classes in zip(listed, target, strict=True):
         end = np.flatnonzero(classes < 0)
-        row[classes[: end[0] if len(end) else len(classes)]] = 1
+        np.add.at(row, classes[: end[0] if len(end) else len(classes)], 1)
     return listed
 
 
@@ -337,10 +341,12 @@ def multilabel_margin_loss(
         ValueError: an unknown reduction.
     """
     reduction = check_reduction("multilabel_margin_loss", reduction, size_average, reduce)
-    if input.dim() not in (1, 2) or input.shape != target.shape:
+    if input.dim() > 2 or input.shape != target.shape:
         got = f"{tuple(target.shape)} for input of size {tuple(input.shape)}"
         raise RuntimeError(errors.message("multilabel_margin_loss: inconsistent target size", got=got))
-    x = input if input.dim() == 2 else input.unsqueeze(0)
+    if target.array.dtype.kind != "i":
+        raise RuntimeError(errors.message("multilabel_margin_loss: expected integers as target", got=target.dtype))
+    x = input if input.dim() == 2 else input.reshape(1, -1)
     classes = x.shape[1]
     if target.numel() and (target.min() < -1 or target.max() >= classes):
         raise RuntimeError(
@@ -348,9 +354,9 @@ def multilabel_margin_loss(
         )
     listed = _listed_classes(x, target.reshape(x.shape))
     gap = (1 - x.unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)  # (N, C of the target, C of the others)
-    gap = gap * listed.unsqueeze(2) * (1 - listed).unsqueeze(1)
+    gap = gap * listed.unsqueeze(2) * (listed == 0).unsqueeze(1)
     losses = gap.sum((1, 2)) / classes
-    return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
+    return reduced(losses if input.dim() == 2 else losses.reshape(()), reduction)
 
 
 def multilabel_soft_margin_loss(

@@ -7,6 +7,7 @@ product of tall matrices.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import shapes
@@ -52,7 +53,8 @@ def grad_right(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     if x.ndim == 1:
         g, x = g.reshape((*g.shape[:-1], 1, g.shape[-1])), x.reshape((1, -1))
     if len(y_shape) <= 2 and x.ndim > 2:  # one product instead of a stack of them that is summed afterwards
-        x, g = x.reshape((-1, x.shape[-1])), g.reshape((-1, g.shape[-1]))
+        count = math.prod(x.shape[:-1])
+        x, g = x.reshape((count, x.shape[-1])), g.reshape((count, g.shape[-1]))
     found = matmul(adjoint(x), g)
     return found.reshape(y_shape) if len(y_shape) == 1 else found
 
@@ -297,8 +299,9 @@ def _(g, weight):
 
 @linear.grad("weight")
 def _(g, input, weight_shape):
-    x = input.reshape((-1, input.shape[-1])) if input.ndim != 2 else input  # (N, in)
-    g = g.reshape((-1, weight_shape[0] if len(weight_shape) > 1 else 1))  # (N, out)
+    count = math.prod(input.shape[:-1])
+    x = input.reshape((count, input.shape[-1])) if input.ndim != 2 else input  # (N, in)
+    g = g.reshape((count, weight_shape[0] if len(weight_shape) > 1 else 1))  # (N, out)
     return matmul(g.mT, conjugate(x)).reshape(weight_shape)
 
 
@@ -318,6 +321,8 @@ def _(input, weight, bias=None):
             expected="(..., in) and (out, in)",
         )
         raise RuntimeError(text)
+    if len(weight) == 1 and bias is not None:
+        raise RuntimeError(message("linear: a bias needs a weight of two dimensions", got=f"weight {tuple(weight)}"))
     out = tuple(input[:-1]) + tuple(weight[:-1])
     if bias is not None and shapes.broadcast("linear (bias)", out, bias) != out:
         raise RuntimeError(message("linear: the bias does not fit", got=f"{tuple(bias)}", expected=f"{out[-1:]}"))
@@ -328,7 +333,8 @@ def _(input, weight, bias=None):
 
 
 def _added(where: str, start: Array, product: Array, beta: Any, alpha: Any) -> Array:
-    gemm.check_types(where, product, start)
+    if start.dtype != product.dtype:
+        gemm.check_types(where, product, start)
     return gemm.accumulate(where, start, product, beta, alpha)
 
 

@@ -55,6 +55,15 @@ def _(g, x_shape):
     return reshape(g, x_shape)
 
 
+reshape_alias = op(view_as_shape.op.body, view=True, name="_reshape_alias", node="ReshapeAliasBackward0")
+reshape_alias.shape(view_as_shape.op.shape_rule)
+
+
+@reshape_alias.grad
+def _(g, x_shape):
+    return reshape(g, x_shape)
+
+
 @op(name="_unsafe_view", node="UnsafeViewBackward0")
 def reshape_copy(x: Array, size):
     """A row-major copy of `x` with another shape."""
@@ -135,9 +144,9 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
         array = input.array
     except AttributeError:  # an array, or a number that stands for one without dimensions
         return np.reshape(input, shape)
-    if array.flags.c_contiguous or _viewable(array, shape):
+    if array.flags.c_contiguous:
         return view_as_shape(input, shape)
-    return reshape_copy(input, shape)
+    return reshape_alias(input, shape) if _viewable(array, shape) else reshape_copy(input, shape)
 
 
 def _viewable(array: np.ndarray, shape: Any) -> bool:
@@ -267,7 +276,9 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     >>> torch.zeros(2, 3, 4).permute(2, 0, 1).shape
     torch.Size([4, 2, 3])
     """
-    if dims is not None or len(order) == 1:
+    if dims is not None or len(order) <= 1:
+        if dims is None and not order:
+            raise TypeError(message("permute: needs the dimensions in their new order", got="nothing"))
         order = shapes.as_shape("permute", order if dims is None else (dims,))
     return permute_dims(input, order)
 
@@ -346,6 +357,8 @@ def adjoint(input: Tensor) -> Tensor:
     >>> torch.zeros(5, 2, 3).adjoint().shape
     torch.Size([5, 3, 2])
     """
+    if input.ndim == 0:
+        return input
     if input.ndim < 2:
         raise RuntimeError(message("adjoint: at least two dimensions", got=f"shape {tuple(input.shape)}"))
     found = transpose(input, -2, -1)
@@ -382,6 +395,8 @@ def _T(self: Tensor) -> Tensor:
 
 def _mT(self: Tensor) -> Tensor:
     """The last two dimensions exchanged."""
+    if self.array.ndim == 0:
+        return self
     if self.array.ndim < 2:
         raise RuntimeError(message("mT: at least two dimensions", got=f"shape {self.array.shape}"))
     return transpose(self, -2, -1)

@@ -269,6 +269,8 @@ def batch_norm(
         ValueError: training on one value per channel.
         RuntimeError: shapes do not fit, or running statistics are missing.
     """
+    if input.numel() == 0:
+        return _of_nothing(input, weight, bias)
     if input.dim() < 2:
         raise IndexError(errors.message("batch_norm: expected at least 2 dimensions", got=tuple(input.shape)))
     channels, count = input.shape[1], input.numel() // max(input.shape[1], 1)
@@ -293,6 +295,13 @@ def batch_norm(
     _update(running_mean, mean, momentum)
     _update(running_var, var, momentum * (count / max(count - 1, 1)), momentum)
     return _normalize(input, weight, bias, mean, rstd, "batch", axes, wshape, eps)
+
+
+def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """The batch norm of no elements: no elements, from all that was given, so that gradients are zeros."""
+    out = input.clone()
+    out = out if weight is None else out * weight[0]
+    return out if bias is None else out + bias[0]
 
 
 def _update(running: Tensor | None, found: Tensor, part: float, momentum: float | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes, shapes
-from ..backends.cpu import memory
+from ..backends.cpu import counts, memory
 from ..backends.cpu import random as streams
 from ..core import dispatch
 from ..core.op import Array, op
@@ -26,7 +26,7 @@ from .filled import size_of, type_of, zeros_like
 __all__ = [
     "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state",
     "fork_rng", "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",
-    "normal", "bernoulli", "multinomial",
+    "normal", "bernoulli", "multinomial", "poisson", "binomial",
 ]  # fmt: skip
 
 INT64 = dtypes.int64.numpy
@@ -462,8 +462,37 @@ def multinomial(
     >>> torch.multinomial(torch.tensor([0.0, 1.0, 0.0]), 1)
     tensor([1])
     """
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(message("multinomial: out must be int64", got=out.dtype))
     array = streams.multinomial(_generator(generator), input.array, _integer("multinomial", "k", num_samples), replacement)
     return finish("multinomial", array.astype(INT64, copy=False), None, False, out)
+
+
+def poisson(input: Tensor, generator: Any = None) -> Tensor:
+    """Poisson numbers whose means are the elements of `input`.
+
+    Raises:
+        RuntimeError: a negative mean.
+
+    >>> import tapegrad as torch
+    >>> _ = torch.manual_seed(0)
+    >>> torch.poisson(torch.tensor([1.0, 5.0, 20.0]))
+    tensor([ 2.,  6., 19.])
+    """
+    gen = _generator(generator)
+    return _sample(input, None, lambda x, y: counts.poisson(gen, x), "PoissonBackward0")
+
+
+def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
+    """Numbers of successes in `count` trials, each of probability `prob`; both floating point.
+
+    >>> import tapegrad as torch
+    >>> _ = torch.manual_seed(0)
+    >>> torch.binomial(torch.tensor([10.0, 5.0]), torch.tensor([0.5, 0.3]))
+    tensor([7., 1.])
+    """
+    gen = _generator(generator)
+    return _sample(count, prob, lambda x, y: counts.binomial(gen, x, y), "BinomialBackward0")
 
 
 def dropout_mask(like: np.ndarray, p: float, generator: Any = None) -> np.ndarray:

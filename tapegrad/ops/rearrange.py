@@ -149,7 +149,8 @@ def _counts(repeats: Tensor, n: int) -> Array:
 def flip_dims(x: Array, dims):
     """`x` with the order of some dimensions reversed."""
     over = _named("flip", dims, x.ndim)
-    return x[tuple(slice(None, None, -1) if i in over else slice(None) for i in range(x.ndim))].copy()
+    turned = x[tuple(slice(None, None, -1) if i in over else slice(None) for i in range(x.ndim))]
+    return kernels.copy_keeping_order(turned)
 
 
 def _named(where: str, dims: Any, ndim: int) -> tuple[int, ...]:
@@ -198,8 +199,8 @@ def flipud(input: Tensor) -> Tensor:
 @op(name="roll", node="RollBackward0")
 def _roll(x: Array, shifts, dims):
     if not dims:
-        return np.roll(x, shifts[0])
-    return np.roll(x, shifts, dims)
+        return np.array(np.roll(x, shifts[0]), order="C", copy=None)
+    return np.array(np.roll(x, shifts, dims), order="C", copy=None)
 
 
 @_roll.shape
@@ -278,7 +279,7 @@ def tril(x: Array, diagonal=0):
     tensor([[1., 0.],
             [1., 1.]])
     """
-    return np.tril(_matrix("tril", x), diagonal)
+    return np.ascontiguousarray(np.tril(_matrix("tril", x), diagonal))
 
 
 @tril.shape
@@ -304,7 +305,7 @@ def triu(x: Array, diagonal=0):
     tensor([[1., 1.],
             [0., 1.]])
     """
-    return np.triu(_matrix("triu", x), diagonal)
+    return np.ascontiguousarray(np.triu(_matrix("triu", x), diagonal))
 
 
 @triu.shape

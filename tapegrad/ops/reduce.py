@@ -22,6 +22,7 @@ from .compare import isnan, where
 from .elementwise import true_divide
 from .extremes import amax, amin, aminmax, argmax, argmin, max, min, refuse_nothing, ties
 from .functions import abs, exp, sign
+from .matmul import conjugate
 from .scan import cumprod, cumprod_from_end
 
 __all__ = [
@@ -46,7 +47,6 @@ __all__ = [
     "sum",
     "var",
     "var_mean",
-    "vector_norm",
 ]
 
 
@@ -70,7 +70,7 @@ def _floating(where: str, x: Array, what: str = "floating-point or complex") -> 
         raise RuntimeError(text)
 
 
-# ---- sums and products --------------------------------------------------------------------------------------------------
+# ---- sums and products ----------------------------------------------------------------------------------------------
 
 
 @op(method=True, node=_name("Sum"))
@@ -147,12 +147,12 @@ def _prod_along(x: Array, dim, keepdim=False, *, dtype=None):
 
 @_prod.grad
 def _(g, x, x_shape):
-    return (g * _others(x.reshape(-1), 0)).reshape(x_shape)
+    return (g * _others(conjugate(x).reshape(-1), 0)).reshape(x_shape)
 
 
 @_prod_along.grad
 def _(g, x, x_shape, dim, keepdim):
-    return spread(g, x_shape, dim, keepdim) * _others(x, dim)
+    return spread(g, x_shape, dim, keepdim) * _others(conjugate(x), dim)
 
 
 def _others(x, dim):
@@ -185,7 +185,7 @@ def prod(
     )
 
 
-# ---- logic --------------------------------------------------------------------------------------------------------------
+# ---- logic ----------------------------------------------------------------------------------------------------------
 
 
 @op(method=True, nondiff=True)
@@ -223,7 +223,7 @@ def count_nonzero(x: Array, dim=None):
     return kernels.count_nonzero(x, over("count_nonzero", dim, x))
 
 
-# ---- moments --------------------------------------------------------------------------------------------------------------
+# ---- moments --------------------------------------------------------------------------------------------------------
 
 
 @op(name="var", node="VarBackward0")
@@ -384,7 +384,7 @@ def std_mean(
     return _moment("std_mean", _std_mean, input, dim, unbiased, keepdim, correction, None)
 
 
-# ---- exponentials and norms -------------------------------------------------------------------------------------------
+# ---- exponentials and norms -----------------------------------------------------------------------------------------
 
 
 @op(method=True)
@@ -407,12 +407,12 @@ def logsumexp(x: Array, dim, keepdim=False):
 
 @logsumexp.grad
 def _(g, x, out, dim, keepdim):
-    return spread(g, x.shape, dim, keepdim) * exp(x - spread(out, x.shape, dim, keepdim))
+    return spread(g, x.shape, dim, keepdim) * conjugate(exp(x - spread(out, x.shape, dim, keepdim)))
 
 
 @op(name="linalg_vector_norm")
 def vector_norm(x: Array, ord=2, dim=None, keepdim=False, *, dtype=None):
-    """`(sum |x|**ord) ** (1 / ord)`; the largest or smallest `|x|` for plus or minus infinity; how many are not 0 for 0.
+    """`(sum |x|**ord) ** (1 / ord)`; the largest or smallest `|x|` for infinite `ord`; how many are not 0 for 0.
 
     Args:
         input: any shape, floating point; None for `dim` takes it as one vector.
@@ -478,14 +478,31 @@ def norm(
     tensor(5.)
     """
     named = {} if out is None else {"out": out}
+    if p == "nuc":
+        return _nuclear(input, dim, keepdim, dtype, named)
     if p is None or p == "fro":
+        if dim is not None and not hasattr(dim, "__index__") and len(dim) > 2:
+            raise RuntimeError(message("norm: a matrix has two dimensions", got=f"dim={dim}"))
         p = 2
     if isinstance(p, str):
         raise RuntimeError(message("norm: unknown order", got=repr(p), expected="a number, 'fro' or 'nuc'"))
     return vector_norm(input, p, dim, keepdim, dtype=dtype, **named)
 
 
-# ---- without NaN --------------------------------------------------------------------------------------------------------
+def _nuclear(x: Tensor, dim: Any, keepdim: bool, dtype: Any, named: dict) -> Tensor:
+    """The sum of the singular values of the matrices in two dimensions."""
+    x = x if dtype is None else x.to(dtype)
+    rows, columns = shapes.axes("norm", (-2, -1) if dim is None else dim, x.array.ndim) or (0, 0)
+    if rows == columns or (dim is None and x.array.ndim != 2):
+        raise RuntimeError(message("norm: 'nuc' needs two dimensions", got=f"dim={dim} of {x.array.ndim} dimensions"))
+    singular = x.movedim((rows, columns), (-2, -1)).svd()[1]  # (..., min(rows, columns))
+    if keepdim:
+        for d in sorted((rows, columns)):
+            singular = singular.unsqueeze(d)
+    return sum(singular, -1, **named)
+
+
+# ---- without NaN ----------------------------------------------------------------------------------------------------
 
 
 @op(method=True)
@@ -529,5 +546,5 @@ vector_norm.shape(lambda x, ord=2, dim=None, keepdim=False, *, dtype=None: reduc
 _prod_along.shape(reduced_shape)
 count_nonzero.shape(reduced_shape)
 _prod.shape(lambda x, dtype=None: ())
-for _f in (prod, var, std, var_mean, std_mean, norm, nanmean):
+for _f in (prod, var, std, norm, nanmean):
     setattr(Tensor, _f.__name__, _f)

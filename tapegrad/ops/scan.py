@@ -10,6 +10,7 @@ from ..core.op import Array, make_inplace, op
 from ..errors import message
 from .adjoints import one, place, recurrence, shift
 from .functions import exp
+from .matmul import conjugate
 
 __all__ = [
     "cummax",
@@ -94,17 +95,19 @@ def _(g, dim):
     return cumsum(g, dim)
 
 
-# d out[k] / d x[i] is the product of the others up to k: what lies before i, times what lies between i and k. The second
-# factor, weighted by g, is a recurrence. No division: `g * out / x` would fail where x is 0.
+# d out[k] / d x[i] is the product of the others up to k: what lies before i, times what lies between i and k. The
+# second factor, weighted by g, is a recurrence. No division: `g * out / x` would fail where x is 0.
 
 
 @cumprod.grad
 def _(g, x, out, dim):
+    out, x = conjugate(out), conjugate(x)
     return shift(out, dim, 1, 1) * recurrence(shift(x, dim, -1), g, dim, True)
 
 
 @cumprod_from_end.grad
 def _(g, x, out, dim):
+    out, x = conjugate(out), conjugate(x)
     return shift(out, dim, -1, 1) * recurrence(shift(x, dim, 1), g, dim, False)
 
 
@@ -128,8 +131,8 @@ def logcumsumexp(x: Array, dim):
 logcumsumexp.shape(_same)
 
 
-# d out[k] / d x[i] = exp(x[i] - out[k]) is exp(x[i] - out[i]) times the ratios exp(out[j] - out[j + 1]) from i to k: none of
-# them exceeds 1.
+# d out[k] / d x[i] = exp(x[i] - out[k]) is exp(x[i] - out[i]) times the ratios exp(out[j] - out[j + 1]) from i to k:
+# none of them exceeds 1.
 @logcumsumexp.grad
 def _(g, x, out, dim):
     ratio = exp(out - shift(out, dim, -1, math.inf))

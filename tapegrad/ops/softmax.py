@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import dtypes, shapes
+from .. import dtypes, errors, shapes
 from ..backends.cpu import rows
 from ..core.op import Array, op
 from ..core.tensor import Tensor
@@ -67,44 +67,56 @@ def _(g, dy, y, dim):
     return -g * exp(y) * sum(dy, dim, True)
 
 
-def _prepared(x: Tensor, dtype: dtypes.dtype | None) -> Tensor:
-    return x if dtype is None or x.dtype is dtype else x.to(dtype)
+def _prepared(where: str, x: Tensor, dtype: dtypes.dtype | None) -> Tensor:
+    if dtype is not None and x.dtype is not dtype:
+        x = x.to(dtype)
+    if x.array.dtype.kind in "biu":
+        raise NotImplementedError(
+            errors.message(f"{where}: not implemented for {x.dtype}", fix="give dtype=torch.float32")
+        )
+    return x
 
 
-def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int, dtype: Any = None, *, out: Tensor | None = None) -> Tensor:
     """`exp(x_i) / sum_j exp(x_j)` along `dim`: positive numbers that sum to 1.
 
     Args:
         input: any shape.
         dim: the dimension that sums to 1.
         dtype: convert the input to this type first.
+        out: where to put the result.
 
     Raises:
         IndexError: `dim` is out of range.
+        NotImplementedError: integers.
 
     >>> import tapegrad as torch
     >>> torch.softmax(torch.tensor([0.0, 0.0]), dim=0)
     tensor([0.5000, 0.5000])
     """
-    return _softmax(_prepared(input, dtype), dim)
+    input = _prepared("softmax", input, dtype)
+    return _softmax(input, dim) if out is None else _softmax(input, dim, out=out)
 
 
-def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int, dtype: Any = None, *, out: Tensor | None = None) -> Tensor:
     """`x_i - log(sum_j exp(x_j))` along `dim`, without the overflow of the plain formula.
 
     Args:
         input: any shape.
         dim: the dimension whose exponentials sum to 1.
         dtype: convert the input to this type first.
+        out: where to put the result.
 
     Raises:
         IndexError: `dim` is out of range.
+        NotImplementedError: integers.
 
     >>> import tapegrad as torch
     >>> torch.log_softmax(torch.tensor([0.0, 0.0]), dim=0)
     tensor([-0.6931, -0.6931])
     """
-    return _log_softmax(_prepared(input, dtype), dim)
+    input = _prepared("log_softmax", input, dtype)
+    return _log_softmax(input, dim) if out is None else _log_softmax(input, dim, out=out)
 
 
 Tensor.softmax = softmax  # type: ignore[attr-defined]

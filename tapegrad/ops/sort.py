@@ -1,7 +1,7 @@
 """Order: sorting, the largest few, medians and quantiles, unique values, and search in sorted sequences.
 
-The values of a sort are elements of the input, so every derivative here puts the gradient back where the value came from
-(`place` in `adjoints`). NaN counts as larger than every number.
+The values of a sort are elements of the input, so every derivative here puts the gradient back where the value came
+from (`place` in `adjoints`). NaN counts as larger than every number.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, o
     return _nanmedian(input, **named) if dim is None else _nanmedian_along(input, dim, keepdim, **named)
 
 
-# ---- quantiles --------------------------------------------------------------------------------------------------------------
+# ---- quantiles ------------------------------------------------------------------------------------------------------
 
 
 @op(node="SqueezeBackward4", returns=("out", "below", "above", "scale", "offset"), hidden=4)
@@ -341,7 +341,7 @@ def nanquantile(
     return _quantiles("nanquantile", input, q, dim, keepdim, interpolation, out)
 
 
-# ---- sets and search ------------------------------------------------------------------------------------------------------------
+# ---- sets and search ------------------------------------------------------------------------------------------------
 
 
 @op(name="_unique", nondiff=True, nout=3)

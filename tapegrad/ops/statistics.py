@@ -14,10 +14,11 @@ from ..core.op import Array, op
 from ..core.tensor import Tensor, wrap
 from ..errors import message
 from .adjoints import numpy_names, one
-from .compare import ne, where
 from .bounds import clamp
+from .compare import ne, where
 from .functions import sqrt
 from .joining import cat
+from .matmul import conjugate
 from .reduce import norm_grad, sum, vector_norm
 from .scan import cumsum
 
@@ -44,7 +45,7 @@ def _into(found: Tensor, out: Tensor | None) -> Tensor:
     return found if out is None else write_out(sum.op, [found], found.array, out)
 
 
-# ---- counts ---------------------------------------------------------------------------------------------------------------
+# ---- counts ---------------------------------------------------------------------------------------------------------
 
 
 @op(method=True, nondiff=True)
@@ -198,7 +199,7 @@ def histogramdd(
     return result_type_of("histogramdd", ("hist", "bin_edges"))(wrap(hist), tuple(map(wrap, edges)))
 
 
-# ---- closeness and distance -------------------------------------------------------------------------------------------------
+# ---- closeness and distance -----------------------------------------------------------------------------------------
 
 
 @op(method=True, nondiff=True)
@@ -306,7 +307,7 @@ def _renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return self.copy_(renorm(self.clone(), p, dim, maxnorm))
 
 
-# ---- covariance -------------------------------------------------------------------------------------------------------------
+# ---- covariance -----------------------------------------------------------------------------------------------------
 
 
 def _check_weights(x: Tensor, fweights: Tensor | None, aweights: Tensor | None) -> None:
@@ -363,7 +364,7 @@ def cov(
     if aweights is not None and correction:
         norm = total - correction * sum(w * aweights) / total
     away = x - middle
-    found = away @ (away if w is None else away * w).mT
+    found = away @ conjugate(away if w is None else away * w).mT
     return (found / (norm if norm > 0 else 0)).squeeze()
 
 
@@ -381,11 +382,12 @@ def corrcoef(input: Tensor) -> Tensor:
     c = cov(input)
     if c.array.ndim == 0:
         return c / c
-    spread = sqrt(c.diagonal())
-    return clamp(c / spread.reshape(-1, 1) / spread.reshape(1, -1), -1, 1)
+    spread = sqrt(c.diagonal())  # standard deviations
+    found = c / spread.reshape(-1, 1) / spread.reshape(1, -1)
+    return found if found.is_complex() else clamp(found, -1, 1)
 
 
-# ---- differences and integrals ------------------------------------------------------------------------------------------------
+# ---- differences and integrals --------------------------------------------------------------------------------------
 
 
 @numpy_names

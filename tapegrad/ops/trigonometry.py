@@ -23,7 +23,7 @@ def sin(x):
     """The sine of angles in radians, elementwise.
 
     >>> import tapegrad as torch
-    torch.sin(torch.tensor([0.0, 1.0]))
+    >>> torch.sin(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.8415])
     """
     return e.sin(x)
@@ -116,7 +116,7 @@ def tanh(x):
     """The hyperbolic tangent, elementwise.
 
     >>> import tapegrad as torch
-    torch.tanh(torch.tensor([0.0, 1.0]))
+    >>> torch.tanh(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.7616])
     """
     return e.tanh(x)

@@ -38,7 +38,8 @@ class Adagrad(RuleOptimizer):
     Raises:
         ValueError: an option is negative.
 
-    Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (2011).
+    Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"
+    (2011).
 
     >>> import tapegrad as torch
     >>> p = torch.tensor([1.0, -20.0], requires_grad=True)

@@ -29,7 +29,7 @@ def adam_rule(
     maximize=False,
     decoupled_weight_decay=False,
 ):
-    """In the order of operations that the paper's section 2 recommends: the bias corrections scale the numbers, not the arrays."""
+    """In the order that the paper's section 2 recommends: the bias corrections scale numbers, not arrays."""
     step = step + 1
     g = slope(p, g, None if decoupled_weight_decay else weight_decay, maximize)
     if decoupled_weight_decay and weight_decay is not None:

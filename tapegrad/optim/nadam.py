@@ -46,9 +46,10 @@ def nadam_rule(
 class NAdam(RuleOptimizer):
     """NAdam: Adam that looks ahead along its momentum, as Nesterov's method does.
 
-    With g the gradient plus weight_decay * p and u_t = beta1 * (1 - 0.96 ** (t * momentum_decay) / 2), at step t:
-    m' and v' as in `Adam`, and
-    p' = p - lr * ((1 - u_t) / (1 - u_1...u_t) * g + u_(t+1) / (1 - u_1...u_(t+1)) * m') / (sqrt(v' / (1 - beta2 ** t)) + eps).
+    With g the gradient plus weight_decay * p, m' and v' as in `Adam`,
+    u_t = beta1 * (1 - 0.96 ** (t * momentum_decay) / 2) and U_t the product of u_1 to u_t, at step t:
+    d = (1 - u_t) / (1 - U_t) * g + u_(t+1) / (1 - U_(t+1)) * m',
+    p' = p - lr * d / (sqrt(v' / (1 - beta2 ** t)) + eps).
 
     Args:
         params: the tensors to optimise, or parameter groups.
@@ -73,7 +74,7 @@ class NAdam(RuleOptimizer):
     >>> (p * p).sum().backward()
     >>> optimizer.step()
     >>> p
-    tensor([0.8468], requires_grad=True)
+    tensor([0.8944], requires_grad=True)
     """
 
     rule = nadam_rule

@@ -91,6 +91,7 @@ class Optimizer:
     """
 
     _opt_called: bool | None = None  # whether `step` was called since a scheduler began to watch; None: none watches
+    _watched_step: Any = None  # the `step` in the dictionary of the optimizer when a scheduler began to watch
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -207,7 +208,9 @@ class Optimizer:
                 raise ValueError(text)
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(message(f"the parameter group does not give the option {name!r}", expected="it has no default"))
+                raise ValueError(
+                    message(f"the parameter group does not give the option {name!r}", expected="it has no default")
+                )
             param_group.setdefault(name, default)
         self._check_membership(param_group)
         self.param_groups.append(param_group)
@@ -302,7 +305,7 @@ class Optimizer:
     # ---- hooks ---------------------------------------------------------------------------------------------------
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(optimizer, args, kwargs)` before `step`; a returned pair `(args, kwargs)` replaces the arguments."""
+        """Call `hook(optimizer, args, kwargs)` before `step`; a returned pair replaces `(args, kwargs)`."""
         return add_hook(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable) -> RemovableHandle:

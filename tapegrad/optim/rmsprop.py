@@ -44,7 +44,8 @@ def rmsprop_rule(
 class RMSprop(RuleOptimizer):
     """RMSprop: the gradient over the root of a running mean of its square.
 
-    With g the gradient plus weight_decay * p: v' = alpha * v + (1 - alpha) * g ** 2, p' = p - lr * g / (sqrt(v') + eps).
+    With g the gradient plus weight_decay * p: v' = alpha * v + (1 - alpha) * g ** 2,
+    p' = p - lr * g / (sqrt(v') + eps).
     `centered` subtracts the square of a running mean of g from v'; with `momentum` the quotients are accumulated in a
     buffer b' = momentum * b + g / (sqrt(v') + eps), and p' = p - lr * b'.
 

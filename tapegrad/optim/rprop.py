@@ -41,7 +41,8 @@ class Rprop(RuleOptimizer):
     Raises:
         ValueError: `lr` is negative, or not 0 < eta_minus < 1 < eta_plus.
 
-    Source: Riedmiller and Braun, "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm" (1993).
+    Source: Riedmiller and Braun, "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm"
+    (1993).
 
     >>> import tapegrad as torch
     >>> p = torch.tensor([1.0, -20.0], requires_grad=True)

@@ -36,8 +36,8 @@ from ..core.tensor import Tensor, wrap
 from ..errors import message
 from ..ir import expr
 from ..modes import enable_grad
+from ..ops.bounds import clamp, maximum, minimum
 from ..ops.compare import where
-from ..ops.bounds import maximum, minimum
 from ..ops.functions import abs, sign, sqrt
 from .optimizer import Optimizer, number_tensor
 
@@ -54,7 +54,15 @@ ARITHMETIC: dict[str, Callable] = {
     "lt": operator.lt,
 }
 ON_NUMBERS = {**ARITHMETIC, **NUMBER_FUNCTIONS}
-ON_TENSORS = {**ARITHMETIC, "abs": abs, "sign": sign, "sqrt": sqrt, "maximum": maximum, "minimum": minimum, "where": where}
+ON_TENSORS = {
+    **ARITHMETIC,
+    "abs": abs,
+    "sign": sign,
+    "sqrt": sqrt,
+    "maximum": lambda x, y: maximum(x, y) if isinstance(y, Tensor) else clamp(x, min=y),
+    "minimum": lambda x, y: minimum(x, y) if isinstance(y, Tensor) else clamp(x, max=y),
+    "where": where,
+}
 
 
 class Rule:
@@ -176,12 +184,12 @@ class RuleOptimizer(Optimizer):
         rule, found = self.rule, {}
         for name in rule.options:
             pair = self.pairs.get(name)
-            value = group.get(name, False) if pair is None else group[pair[0]][pair[1]]
             if name in rule.switches:
-                value = bool(value)
-            elif name in rule.optional and not (isinstance(value, Tensor) and value.requires_grad) and value == 0:
-                value = None
-            found[name] = value
+                found[name] = bool(group.get(name, False))
+                continue
+            value = group[name] if pair is None else group[pair[0]][pair[1]]
+            off = name in rule.optional and not (isinstance(value, Tensor) and value.requires_grad) and value == 0
+            found[name] = None if off else value
         return found
 
     def _program(self, options: dict[str, Any]) -> Program:
@@ -242,7 +250,7 @@ class RuleOptimizer(Optimizer):
             program = self._program(mine)
             self._complete(p, group, state, program)
             with enable_grad():
-                known = {"p": p, "g": p.grad} | {n: mine[n] for n in program.options}
+                known = {"p": p.clone(), "g": p.grad} | {n: mine[n] for n in program.options}
                 known |= {n: state[n].item() if n in program.counts else state[n] for n in program.state}
                 found = evaluate(program.outputs, known)
                 p.copy_(found.pop("p"))
@@ -280,12 +288,16 @@ def check_options(optimizer: str, *, betas: tuple = (), **nonnegative: Any) -> N
     """Refuse options that no optimizer can work with.
 
     Raises:
-        ValueError: one of `nonnegative` is negative or NaN, a Tensor option has several elements, or a beta is outside [0, 1).
+        ValueError: one of `nonnegative` is negative or NaN, a Tensor has several elements, or a beta is outside [0, 1).
     """
     for name, value in nonnegative.items():
         _check_single(optimizer, name, value)
         if not value >= 0:
-            raise ValueError(message(f"{optimizer}: {name} is negative or not a number", got=f"{name}={value}", expected=f"{name} >= 0"))
+            raise ValueError(
+                message(
+                    f"{optimizer}: {name} is negative or not a number", got=f"{name}={value}", expected=f"{name} >= 0"
+                )
+            )
     for i, value in enumerate(betas):
         _check_single(optimizer, f"betas[{i}]", value)
         if not 0 <= value < 1:
@@ -307,4 +319,6 @@ def check_switches(optimizer: str, fused: bool | None, foreach: bool | None, dif
     """
     if fused and (foreach or differentiable):
         other = "foreach" if foreach else "differentiable"
-        raise RuntimeError(message(f"{optimizer}: fused=True cannot be combined with {other}=True", fix=f"drop {other}=True"))
+        raise RuntimeError(
+            message(f"{optimizer}: fused=True cannot be combined with {other}=True", fix=f"drop {other}=True")
+        )

@@ -34,7 +34,10 @@ def sgd_rule(
         momentum_buffer = g
     else:
         momentum_buffer = momentum * momentum_buffer + (g if dampening is None else (1 - dampening) * g)
-    return {"momentum_buffer": momentum_buffer, "p": p - lr * (g + momentum * momentum_buffer if nesterov else momentum_buffer)}
+    return {
+        "momentum_buffer": momentum_buffer,
+        "p": p - lr * (g + momentum * momentum_buffer if nesterov else momentum_buffer),
+    }
 
 
 class SGD(RuleOptimizer):

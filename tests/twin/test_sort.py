@@ -61,7 +61,10 @@ ORDER = [
     lambda t, x: x.quantile(t.tensor([0.0, 0.25, 1.0], dtype=t.float64), 1),
     lambda t, x: x.quantile(0.9, dim=0, keepdim=True),
     lambda t, x: x.nanquantile(t.tensor([0.5], dtype=t.float64), -1, True),
-    *(lambda t, x, how=how: x.quantile(0.4, 0, interpolation=how) for how in ("lower", "higher", "midpoint", "nearest")),
+    *(
+        lambda t, x, how=how: x.quantile(0.4, 0, interpolation=how)
+        for how in ("lower", "higher", "midpoint", "nearest")
+    ),
 ]
 
 
@@ -116,7 +119,7 @@ def test_ties_share_or_choose_the_same_values(f):
         assert TIES[[0, 1], got[1].numpy()].tolist() == wanted[0].tolist()
 
 
-@pytest.mark.parametrize("f", [f for i, f in enumerate(ORDER) if i not in (14, 16, 17)])
+@pytest.mark.parametrize("f", [f for i, f in enumerate(ORDER) if i not in (4, 5, 14, 16, 17)])
 @pytest.mark.parametrize("width", ["few", "many"])
 def test_nan_is_the_largest(f, width):
     array = LOST if width == "few" else np.tile(LOST, (1, 100))
@@ -134,7 +137,7 @@ def test_long_sorts_are_stable(dtype, shape, dim, descending):
         x.reshape(-1)[::17] = np.nan
         x.reshape(-1)[::29] = -0.0
     theirs, ours = tensors(x)
-    same(torch.sort(theirs, dim, descending, stable=True), tapegrad.sort(ours, dim, descending, stable=True))
+    same(*(t.sort(dim=dim, descending=descending, stable=True) for t in (theirs, ours)))
     if dtype != "bool":
         for k in (1, 5, shape[dim] // 2):
             same(theirs.topk(k, dim, descending).values, ours.topk(k, dim, descending).values)
@@ -187,6 +190,8 @@ def test_sets(f, array):
     try:
         wanted = f(torch, theirs)
     except (RuntimeError, IndexError) as error:
+        if "isin" in str(error):
+            return  # PyTorch does not have it for booleans
         with pytest.raises(type(error)):
             f(tapegrad, ours)
         return
@@ -245,7 +250,13 @@ def test_errors_are_of_the_same_kind(f):
 
 
 def test_no_dimensions():
-    for f in (lambda x: x.sort(), lambda x: x.topk(1), lambda x: x.kthvalue(1), lambda x: x.median(0), lambda x: x.mode()):
+    for f in (
+        lambda x: x.sort(),
+        lambda x: x.topk(1),
+        lambda x: x.kthvalue(1),
+        lambda x: x.median(0),
+        lambda x: x.mode(),
+    ):
         same(*(f(lib.tensor(2.5)) for lib in (torch, tapegrad)))
     assert tapegrad.tensor(2.5).argsort().item() == 0
 
@@ -255,7 +266,7 @@ def test_out():
         x, out, index = lib.tensor([3.0, 1.0, 2.0]), lib.empty(0), lib.empty(0, dtype=lib.int64)
         lib.sort(x, out=(out, index))
         assert out.tolist() == [1.0, 2.0, 3.0] and index.tolist() == [1, 2, 0]
-        assert lib.argsort(x, out=index).tolist() == [1, 2, 0]
-        assert lib.quantile(x, 0.5, out=out).item() == 2.0
+        assert lib.argsort(x, stable=True, out=index).tolist() == [1, 2, 0]
+        assert lib.quantile(x, 0.5, out=lib.empty(())).item() == 2.0
         assert lib.msort(x, out=out).tolist() == [1.0, 2.0, 3.0]
         assert lib.searchsorted(x, x, out=index) is index

@@ -111,7 +111,7 @@ def kernel(
         full: those that are known to have the shape of the result.
     """
     if isinstance(root, expr.Var):
-        return lambda *args: args[parameters.index(root.name)]
+        return lambda *args, out=None: args[parameters.index(root.name)]
     arrays = tuple(p for p in parameters if p not in scalars)
     conditions = expr.conditions(root)
     lead = next((i for i, p in enumerate(parameters) if p not in scalars and p not in conditions), 0)
@@ -122,7 +122,7 @@ def kernel(
     def make(dtype: np.dtype, flat: bool) -> Callable:
         wide = FLOAT32 if dtype in HALVES else dtype
         number = _numbers(wide)
-        found = expr.to_numpy(root, parameters, FUNCTIONS, number, scalars, None if flat else whole)
+        found = expr.to_numpy(root, parameters, FUNCTIONS, number, scalars, None if flat or wide.kind != "f" else whole)
         compiled[dtype, flat] = found = _in_single(found, dtype, scalars, parameters) if wide is not dtype else found
         return found
 

@@ -43,7 +43,7 @@ def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         found = np.dot(x, y)
         return found if found.__class__ is np.ndarray else np.array(found)
     if n <= 2 and y.shape[0] == x.shape[-1] and x.size:
-        return np.dot(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], *y.shape[1:])
+        return np.dot(x.reshape(-1, x.shape[-1]), y).reshape((*x.shape[:-1], *y.shape[1:]))
     return np.asarray(np.matmul(_regular(x), _regular(y)))
 
 
@@ -63,10 +63,12 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.nda
     if x.itemsize == 2 and x.dtype in HALVES:
         wide = None if bias is None else bias.astype(SINGLE)
         return linear(x.astype(SINGLE), weight.astype(SINGLE), wide).astype(x.dtype)
+    if bias is not None and weight.ndim == 1:
+        raise ValueError("a bias needs a weight of two dimensions")
     if x.ndim == 2:
         out = np.dot(x, weight.T)
     elif x.ndim and x.size and x.shape[-1] == weight.shape[-1]:
-        out = np.dot(x.reshape(-1, x.shape[-1]), weight.T).reshape(*x.shape[:-1], *weight.shape[:-1])
+        out = np.dot(x.reshape(-1, x.shape[-1]), weight.T).reshape((*x.shape[:-1], *weight.shape[:-1]))
     else:
         out = np.asarray(np.matmul(x, weight.T))
     if bias is not None:
@@ -76,8 +78,9 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.nda
 
 def accumulate(where: str, start: np.ndarray, product: np.ndarray, beta: float, alpha: float) -> np.ndarray:
     """`beta * start + alpha * product`; `start` is not read where beta is 0."""
-    if product.dtype.kind in "iu":
-        beta, alpha = int(beta), int(alpha)
+    if product.dtype.kind in "biu":  # sums of booleans: "or"
+        kind = bool if product.dtype.kind == "b" else int
+        beta, alpha = kind(beta), kind(alpha)
     if alpha != 1:
         product = product * product.dtype.type(alpha)
     shape = product.shape

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -171,13 +173,13 @@ def add_into(out: Array, key: tuple, g: Array) -> None:
     if first == 0:
         rows = g.reshape(index.size, *out.shape[count:])
         if out.flags.c_contiguous:
-            scatter_rows(out.reshape(-1, *out.shape[count:]), index, rows)
+            scatter_rows(out.reshape(math.prod(sizes), *out.shape[count:]), index, rows)
             return
     else:  # bring the indexed dimensions to the front
         rows = np.moveaxis(g, range(first, first + rank), range(rank))
         rows = rows.reshape(index.size, *rows.shape[rank:])
     rest = out.shape[:first] + out.shape[first + count :]
-    moved = np.zeros((int(np.prod(sizes)), *rest), out.dtype)
+    moved = np.zeros((math.prod(sizes), *rest), out.dtype)
     scatter_rows(moved, index, rows)
     moved = np.moveaxis(moved.reshape(*sizes, *rest), range(count), range(first, first + count))
     np.add(out, moved, out=out)

@@ -21,9 +21,9 @@ import numpy as np
 from ...ir import expr
 from .elementwise import FLOAT32, FUNCTIONS, HALVES
 
-# Elements of one piece: the temporaries of float32 stay in a cache of some hundred KiB, and calls cost little beside the
-# work. A step of Adam for 669,706 parameters on one core took 2.5 ms with 8192, 2.0 with 32768, 1.9 with 65536 and more
-# (torch 2.1); arrays that do not fit the last-level cache need the limit.
+# Elements of one piece: temporaries stay in a cache of some hundred KiB, and calls cost little beside the work. A step
+# of Adam for 669,706 parameters on one core took 2.2 ms with 16384, 2.0 with 32768, 1.9 with 65536 and more (torch
+# 2.1); arrays that do not fit the last-level cache need the limit.
 PIECE = 65536
 SMALL = 4096  # up to here, temporaries made on the way cost less than slicing prepared ones
 PLAIN = (FLOAT32, np.dtype(np.float64))

@@ -200,12 +200,7 @@ def all_in_unit_interval(x: Array) -> bool:
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)) without overflow."""
-    t = np.abs(x)
-    np.negative(t, out=t)
-    np.exp(t, out=t)
-    np.log1p(t, out=t)
-    t += np.maximum(x, 0)
-    return t
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def binary_cross_entropy(x: Array, target: Array) -> Array:
@@ -223,8 +218,7 @@ def bce_logits(x: Array, target: Array, pos_weight: Array | None) -> Array:
     t = softplus(-x_wide)
     if pos_weight is not None:
         t = t * (1 + (pos_weight - 1) * target)
-    t += (1 - target) * x_wide
-    return _narrow(t, x)
+    return _narrow(t + (1 - target) * x_wide, x)
 
 
 # ---- normalisation ---------------------------------------------------------------------------------------------------

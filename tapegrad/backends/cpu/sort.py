@@ -1,9 +1,9 @@
 """Scans, sorts and searches on NumPy arrays.
 
-Note [Keys]. Sorting pairs of (value, position) as single unsigned 64-bit numbers, the value in the upper half, is stable,
-gives values and positions at once, and runs in NumPy's vectorised sort: for 4-byte types and smaller it is about five
-times faster than a stable `argsort`. A float is made an unsigned number of the same order by flipping its sign bit,
-or all its bits if it is negative; NaN comes last, as in PyTorch.
+Note [Keys]. Sorting pairs of (value, position) as single unsigned 64-bit numbers, the value in the upper half, is
+stable and runs in NumPy's vectorised sort: for rows of 512 float32 it took a quarter of the time of a stable `argsort`.
+A float is made an unsigned number of the same order by flipping its sign bit, or all its bits if it is negative; NaN
+comes last, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import numpy as np
 
 from .reduce import FLOAT32, INT64, like, take, wide
 
-KEYS_FROM, KEYS_SIZE = 48, 1024  # for shorter rows, or fewer elements, NumPy's stable argsort is faster than making keys
+KEYS_FROM, KEYS_SIZE = (
+    48,
+    1024,
+)  # for shorter rows, or fewer elements, NumPy's stable argsort is faster than making keys
 
-# ---- scans ----------------------------------------------------------------------------------------------------------------
+# ---- scans ----------------------------------------------------------------------------------------------------------
 
 
 def _scan(reducer: np.ufunc, x: np.ndarray, axis: int, reverse: bool, dtype: np.dtype) -> np.ndarray:
@@ -88,7 +91,7 @@ def recurrence(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool) -> np.nda
     return found.astype(d, order="C")
 
 
-# ---- sorts ------------------------------------------------------------------------------------------------------------------
+# ---- sorts ----------------------------------------------------------------------------------------------------------
 
 
 def _keys(x: np.ndarray, descending: bool) -> np.ndarray | None:
@@ -154,7 +157,7 @@ def topk(x: np.ndarray, k: int, axis: int, largest: bool) -> tuple[np.ndarray, n
             keys = keys[..., :k]
         keys.sort(-1)
         index = _positions(keys[..., :k])
-    elif 4 * k < n and rows.size >= KEYS_SIZE:
+    elif 0 < 4 * k < n and rows.size >= KEYS_SIZE:
         index = rows.argpartition(n - k if largest else k, -1)
         index = np.sort(index[..., n - k :] if largest else index[..., :k], -1)
         index = take(index, argsort(take(rows, index, rows.ndim - 1), rows.ndim - 1, largest), rows.ndim - 1)
@@ -164,7 +167,7 @@ def topk(x: np.ndarray, k: int, axis: int, largest: bool) -> tuple[np.ndarray, n
     return take(x, index, axis), index
 
 
-# ---- one element of the order ------------------------------------------------------------------------------------------------
+# ---- one element of the order ---------------------------------------------------------------------------------------
 
 
 def kth(x: np.ndarray, k: int, axis: int, keepdim: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -248,7 +251,7 @@ def quantile(x: np.ndarray, q: np.ndarray, interpolation: str, skip_nan: bool) -
     return low.astype(x.dtype, copy=False), below, above, scale, offset
 
 
-# ---- sets and search -----------------------------------------------------------------------------------------------------------
+# ---- sets and search ------------------------------------------------------------------------------------------------
 
 
 def unique(x: np.ndarray, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -265,8 +268,9 @@ def unique(x: np.ndarray, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def unique_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distinct slices along the first axis in lexicographic order."""
-    flat = wide(x.reshape(len(x), -1))
-    order = np.lexsort(flat.T[::-1])
+    if not len(x):
+        return runs(x)
+    order = np.lexsort(wide(x.reshape(len(x), -1)).T[::-1])
     values, group, counts = runs(x[order])
     inverse = np.empty(len(x), INT64)
     inverse[order] = group

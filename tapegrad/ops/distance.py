@@ -1,0 +1,153 @@
+"""Distances between all pairs of rows: `cdist` and `pdist`.
+
+Where a distance is 0, so is its gradient (the derivative does not exist there).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import shapes
+from ..backends.cpu import gemm
+from ..core.op import Array, op
+from ..core.tensor import Tensor
+from ..errors import message
+from .compare import where
+from .functions import abs, sign
+from .powers import pow
+from .reduce import sum
+
+__all__ = ["cdist", "pdist"]
+
+FEW = 25  # rows: with more, the Euclidean distance takes one matrix product instead of all differences
+
+
+def _lengths(d: np.ndarray, p: float) -> np.ndarray:
+    """The p-norm of the last dimension."""
+    if d.shape[-1] == 0:
+        return np.zeros(d.shape[:-1], d.dtype)
+    size = np.abs(d)
+    if p == 0:
+        return (size != 0).sum(-1).astype(d.dtype)
+    if p == 1:
+        return size.sum(-1)
+    if p == 2:
+        return np.sqrt((d * d).sum(-1))
+    return size.max(-1) if p == np.inf else (size**p).sum(-1) ** (1 / p)
+
+
+def _by_product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Euclidean distances as `sqrt(|x|^2 + |y|^2 - 2 x.y)`."""
+    squares = (x * x).sum(-1)[..., :, None] + (y * y).sum(-1)[..., None, :]
+    squares -= 2 * gemm.matmul(x, y.mT)
+    return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+
+
+@op(name="cdist", node="CdistBackward0")
+def _cdist(x: Array, y: Array, p, product):
+    gemm.check_types("cdist", x, y)
+    return _by_product(x, y) if product else _lengths(x[..., :, None, :] - y[..., None, :, :], p)
+
+
+def _slopes(g: Any, x: Any, y: Any, out: Any, p: float) -> Any:
+    """The gradient for every difference x_i - y_j, (..., P, R, M)."""
+    d = x.reshape((*x.shape[:-1], 1, x.shape[-1])) - y.reshape((*y.shape[:-2], 1, *y.shape[-2:]))
+    g, out = g.reshape((*g.shape, 1)), out.reshape((*out.shape, 1))
+    if p == 0:
+        return d * 0 * g
+    if p == 1:
+        return sign(d) * g
+    if p == np.inf:
+        return sign(d) * g * (abs(d) == out)
+    apart = out != 0
+    safe = where(apart, out, 1.0)
+    if p == 2:
+        return where(apart, d * (g / safe), 0.0)
+    there = abs(d) != 0
+    power = where(there, pow(where(there, abs(d), 1.0) / safe, p - 1), 0.0)
+    return where(apart, sign(d) * power * g, 0.0)
+
+
+@_cdist.grad("x")
+def _(g, x, y, out, p):
+    return sum(_slopes(g, x, y, out, p), -2)
+
+
+@_cdist.grad("y")
+def _(g, x, y, out, p):
+    return -sum(_slopes(g, x, y, out, p), -3)
+
+
+@_cdist.shape
+def _(x, y, p, product):
+    if len(x) < 2 or len(y) < 2 or x[-1] != y[-1]:
+        text = message("cdist: rows of equal length are needed", got=f"{tuple(x)} and {tuple(y)}", expected="(..., n, m)")
+        raise RuntimeError(text)
+    return (*shapes.broadcast("cdist", x[:-2], y[:-2]), x[-2], y[-2])
+
+
+MODES = {
+    "use_mm_for_euclid_dist_if_necessary": None,
+    "use_mm_for_euclid_dist": True,
+    "donot_use_mm_for_euclid_dist": False,
+}
+
+
+def _check(where: str, p: float, *tensors: Tensor) -> None:
+    for t in tensors:
+        if not t.is_floating_point():
+            raise RuntimeError(message(f"{where}: floating-point tensors are needed", got=t.dtype))
+    if not p >= 0:
+        raise RuntimeError(message(f"{where}: p must not be negative", got=p))
+
+
+def cdist(
+    x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
+) -> Tensor:
+    """The p-norm distances of all rows of `x1` to all rows of `x2`.
+
+    Args:
+        x1: (..., P, M).
+        x2: (..., R, M).
+        p: the norm: 0 (count of unequal elements), 1, 2, infinity, or any positive number.
+        compute_mode: whether Euclidean distances are computed by a matrix product (faster, less exact): above 25 rows,
+            always ("use_mm_for_euclid_dist") or never ("donot_use_mm_for_euclid_dist").
+
+    Returns:
+        (..., P, R).
+
+    Raises:
+        RuntimeError: the rows differ in length, integers, or a negative p.
+        ValueError: no such compute mode.
+
+    >>> import tapegrad as torch
+    >>> torch.cdist(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
+    if compute_mode not in MODES:
+        raise ValueError(message("cdist: no such compute mode", got=repr(compute_mode), expected=", ".join(MODES)))
+    _check("cdist", p, x1, x2)
+    _cdist.op.shape_rule(x1.array.shape, x2.array.shape, p, False)
+    asked = MODES[compute_mode]
+    product = p == 2 and ((x1.shape[-2] > FEW or x2.shape[-2] > FEW) if asked is None else asked)
+    return _cdist(x1, x2, float(p), product)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norm distances of all pairs of rows i < j of a matrix, in that order.
+
+    Raises:
+        RuntimeError: not a matrix, or a negative p.
+
+    >>> import tapegrad as torch
+    >>> torch.pdist(torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]))
+    tensor([5.0000, 1.0000, 4.2426])
+    """
+    if input.ndim != 2:
+        raise RuntimeError(message("pdist: a matrix is needed", got=f"shape {tuple(input.shape)}"))
+    _check("pdist", p, input)
+    i, j = np.triu_indices(input.shape[0], 1)
+    everything = _cdist(input, input, float(p), False)
+    return everything[i, j]
