@@ -81,8 +81,10 @@ from .ops.ranges import *
 from .ops.types import *
 from .ops.cast import *
 from .ops.movement import *
+from .ops.memory import *
 from .ops.windows import *
 from .ops.joining import *
+from .ops.splitting import *
 from .ops.rearrange import *
 from .ops.complex import *
 from .ops.index import *
@@ -111,6 +113,7 @@ from . import data as _data
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
+from . import random as random
 from . import special as special
 from . import testing as testing
 from . import utils as utils

@@ -35,6 +35,7 @@ QUADRATIC = {
     "AdamW": {"lr": 0.05, "weight_decay": 1e-4},
     "Adamax": {"lr": 0.1},
     "NAdam": {"lr": 0.05},
+    "LBFGS": {"line_search_fn": "strong_wolfe"},
     "RAdam": {"lr": 0.1},
     "RMSprop": {"lr": 0.01, "momentum": 0.5},
     "Rprop": {},
@@ -48,6 +49,7 @@ ROSENBROCK = {
     "AdamW": {"lr": 0.02, "weight_decay": 1e-4},
     "Adamax": {"lr": 0.05},
     "NAdam": {"lr": 0.02},
+    "LBFGS": {"line_search_fn": "strong_wolfe"},
     "RAdam": {"lr": 2e-3, "betas": (0.5, 0.9)},
     "RMSprop": {"lr": 1e-3, "momentum": 0.5},
     "Rprop": {},
@@ -90,36 +92,37 @@ def test_every_optimizer_has_its_problems():
     assert NAMES == sorted(QUADRATIC) == sorted(ROSENBROCK)
 
 
+def solve(optimizer, function, steps: int) -> list[float]:
+    """The losses of a number of steps."""
+
+    def closure():
+        optimizer.zero_grad()
+        loss = function()
+        loss.backward()
+        return loss
+
+    return [float(optimizer.step(closure)) for _ in range(steps)]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_solves_a_quadratic(name):
     target = torch.tensor([1.0, -2.0, 0.5])
     curvature = torch.tensor([1.0, 2.0, 4.0])
     x = torch.zeros(3, requires_grad=True)
-    optimizer = make(name, [x], **QUADRATIC[name])
-    for _ in range(500):
-        optimizer.zero_grad()
-        loss = (curvature * (x - target) ** 2).sum()
-        loss.backward()
-        optimizer.step()
-    assert float(loss) < 1e-3
+    losses = solve(make(name, [x], **QUADRATIC[name]), lambda: (curvature * (x - target) ** 2).sum(), 500)
+    assert losses[-1] < 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_walks_down_the_valley_of_rosenbrock(name):
     x = torch.tensor([-1.2, 1.0], dtype=torch.float64, requires_grad=True)
     optimizer = make(name, [x], **ROSENBROCK[name])
-    first = None
-    for _ in range(2000):
-        optimizer.zero_grad()
-        loss = (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
-        loss.backward()
-        optimizer.step()
-        first = first or float(loss)
-    assert first > 24
-    assert float(loss) < 0.5  # the valley begins at 4
+    losses = solve(optimizer, lambda: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, 2000)
+    assert losses[0] > 24
+    assert losses[-1] < 0.5  # the valley begins at 4
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULED)
 def test_maximize_is_minimizing_the_negative(name):
     up, down = noisy_parameters((4, 3)), noisy_parameters((4, 3))
     a, b = make(name, up, maximize=True), make(name, down)
@@ -134,7 +137,7 @@ def test_maximize_is_minimizing_the_negative(name):
 # ---- checkpoints and copies --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULED)
 @pytest.mark.parametrize("copied", ["state_dict", "deepcopy", "pickle"])
 def test_continues_to_the_bit(name, copied):
     kwargs = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
@@ -340,7 +343,7 @@ def test_refuses_options(name, kwargs, text):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_closure_is_called_with_gradients_on(name):
     (p,) = noisy_parameters((2,))
-    optimizer = make(name, [p])
+    optimizer = make(name, [p], **{"line_search_fn": "strong_wolfe"} if name == "LBFGS" else {})
     calls = []
 
     def closure():
@@ -508,7 +511,7 @@ def test_layout_and_size_do_not_matter(name):
     np.testing.assert_array_equal(run(lambda t: torch.stack([t, t], 2)[:, :, 1], 10**6, 64), plain)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULED)
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3)])
 def test_any_shape(name, shape):
     optimizer = make(name, noisy_parameters(shape))
@@ -517,7 +520,7 @@ def test_any_shape(name, shape):
     assert np.isfinite(arrays(optimizer)[0]).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULED)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_halves_are_rounded_once(name, dtype):
     rng = np.random.default_rng(0)
@@ -600,6 +603,54 @@ def test_threads_step_side_by_side():
         thread.join()
     for seed in range(4):
         np.testing.assert_array_equal(alone[seed], together[seed])
+
+
+# ---- L-BFGS ------------------------------------------------------------------------------------------------------
+
+
+def rosenbrock_by_lbfgs(**kwargs):
+    x = torch.tensor([-1.2, 1.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([x], **kwargs)
+    return optimizer, lambda: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+
+def test_lbfgs_needs_few_evaluations():
+    optimizer, function = rosenbrock_by_lbfgs(line_search_fn="strong_wolfe", max_iter=100)
+    solve(optimizer, function, 1)
+    assert float(function()) < 1e-8
+    (state,) = optimizer.state.values()
+    assert state["func_evals"] < 80
+    assert solve(optimizer, function, 1)[0] < 1e-8  # at the minimum it stops at once
+
+
+@pytest.mark.parametrize("kwargs", [{"line_search_fn": "strong_wolfe"}, {"lr": 1e-3}], ids=repr)
+def test_lbfgs_continues_to_the_bit(kwargs):
+    one, first = rosenbrock_by_lbfgs(max_iter=4, history_size=3, **kwargs)
+    solve(one, first, 2)
+    other, second = rosenbrock_by_lbfgs(max_iter=4, history_size=3, **kwargs)
+    with torch.no_grad():
+        other.param_groups[0]["params"][0].copy_(one.param_groups[0]["params"][0])
+    other.load_state_dict(pickle.loads(pickle.dumps(one.state_dict())))
+    assert solve(one, first, 3) == solve(other, second, 3)
+    assert_same_bits(one, other)
+
+
+def test_lbfgs_in_single_precision_and_odd_layouts():
+    p = torch.stack([torch.ones(3, 2), torch.zeros(3, 2)], 2)[:, :, 0].t().detach().requires_grad_()
+    q = torch.tensor(4.0, requires_grad=True)
+    rate = torch.tensor(1.0)
+    optimizer = torch.optim.LBFGS([p, q, torch.ones(2, requires_grad=True)], lr=rate, line_search_fn="strong_wolfe")
+    losses = solve(optimizer, lambda: ((p - q) ** 2).sum() + (q - 1) ** 2 + (p**4).sum(), 5)
+    assert losses[-1] < 1.3
+    assert p.dtype == torch.float32
+
+
+def test_lbfgs_refuses():
+    p, q = noisy_parameters((1,), (2,))
+    with pytest.raises(ValueError, match="one parameter group\n  got: 2"):
+        torch.optim.LBFGS([{"params": [p]}, {"params": [q]}])
+    with pytest.raises(RuntimeError, match="got: 'armijo'"):
+        torch.optim.LBFGS([p], line_search_fn="armijo").step(lambda: p.sum())
 
 
 # ---- schedules ---------------------------------------------------------------------------------------------------

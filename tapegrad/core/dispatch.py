@@ -7,20 +7,19 @@ expressions as operands, and the explanation of what went wrong.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .. import dtypes, modes, shapes
+from .. import dtypes, modes
 from ..errors import is_explained, message
 from ..ir.expr import Expr
 from ..modes import NO_GRAD, mode
 from . import tape
+from .explain import MISSING, describe, explain, keyword, signature
 from .tensor import Tensor, edge, wrap
-from .views import CONSTANT, attach, check_inplace, rebase
+from .views import CONSTANT, attach, check_inplace, rebase, refuse_repeated
 
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<required>"})()
 Array = np.ndarray
 F32, F64 = dtypes.float32.numpy, dtypes.float64.numpy
 HALVES = (dtypes.float16, dtypes.bfloat16)
@@ -55,22 +54,6 @@ def bind(op: Any, args: tuple, kwargs: dict) -> list:
                 message(f"{op.name}() misses the argument {keyword(op.names[i])!r}", expected=signature(op))
             )
     return values
-
-
-_KEYWORDS = {"x": "input", "y": "other"}  # PyTorch's names for the first operands
-
-
-def keyword(name: str) -> str:
-    """The name under which users know a parameter."""
-    return _KEYWORDS.get(name, name)
-
-
-def signature(op: Any) -> str:
-    """The call as text: ``clamp(input, min=None, max=None)``."""
-    parts = [keyword(n) if d is MISSING else f"{n}={d!r}" for n, d in zip(op.names, op.defaults)]
-    if op.npos < len(parts):
-        parts.insert(op.npos, "*")
-    return f"{op.name}({', '.join(parts)})"
 
 
 _constants: dict[np.dtype, dict[float, Tensor]] = {F32: {}, F64: {}}
@@ -234,8 +217,11 @@ def record_operands(op: Any, operands: list, attrs: list, t: Tensor, array: np.n
     t.node = make_node(op, edges, tensors, (tuple(attrs), {}) if attrs else None, [array], t)
 
 
-def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, first: Tensor | None) -> tape.Node:
-    """The node of an operation on `tensors` (None where an optional operand is absent)."""
+def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, made: Any) -> tape.Node:
+    """The node of an operation on `tensors` (None where an optional operand is absent).
+
+    `made` is the tensor of the result, or a list of those of the results.
+    """
     keep, keep_out = op.plan((True,) if op.variadic else tuple(e is not None for e in edges))
     if op.variadic:
         saved = (tuple(tensors) if keep[0] else None,)
@@ -258,10 +244,10 @@ def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, f
     if any(t is not None and t._ver is not None for t in watched):
         node.versions = tuple(0 if t is None or t._ver is None else t._ver[0] for t in watched)
     if keep_out:
-        if first is not None and first._ver is None:
-            first._ver = [0]
-        counter = None if first is None else first._ver
-        node.outputs = (tuple(results), counter, 0 if counter is None else counter[0])
+        named = [t for t, n in zip(made if made.__class__ is list else (made,), op.named_results) if n]
+        for t in named:
+            t._ver = t._ver or [0]
+        node.outputs = (tuple(results), tuple(t._ver for t in named), tuple(t._ver[0] for t in named))
     return node
 
 
@@ -276,7 +262,7 @@ def record_one(op: Any, x: Tensor, attrs: Any, t: Tensor, array: np.ndarray) -> 
         node.versions = (x._ver[0],)
     if keep_out:
         t._ver = [0]
-        node.outputs = ((array,), t._ver, 0)
+        node.outputs = ((array,), (t._ver,), (0,))
     if op.wants_shapes:
         node.shapes = (x.array.shape,)
 
@@ -346,9 +332,9 @@ def _record_arrays(op: Any, tensors: list, attrs: tuple, made: list[Tensor], res
         return
     if op.nout == 1:
         if results[0].dtype.kind not in "biu":
-            made[0].node = make_node(op, edges, tensors, (attrs, {}), results, made[0])
+            made[0].node = make_node(op, edges, tensors, (attrs, {}), results, made)
         return
-    node = make_node(op, edges, tensors, (attrs, {}), results, None)
+    node = make_node(op, edges, tensors, (attrs, {}), results, made)
     for k, t in enumerate(made if op.nout < 0 else made[: op.nout]):
         if t.array.dtype.kind not in "biu":
             t.node = (node, k)
@@ -475,7 +461,9 @@ def _refuse_shared(op: Any, tensors: list, results: list, targets: list) -> None
                 message(f"{op.name}: out has another type", got=out.dtype, expected=dtypes.of(array.dtype))
             )
         steps = zip(out.array.strides, out.array.shape) if out.array.size else ()
-        if any(step == 0 and n > 1 for step, n in steps) or any(t is not None and np.may_share_memory(t.array, out.array) for t in tensors):
+        if any(step == 0 and n > 1 for step, n in steps) or any(
+            t is not None and np.may_share_memory(t.array, out.array) for t in tensors
+        ):
             text = message(
                 f"{op.name}: out must not share memory with an operand or with itself", fix="give it memory of its own"
             )
@@ -485,6 +473,8 @@ def _refuse_shared(op: Any, tensors: list, results: list, targets: list) -> None
 def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Tensor:
     """Run `op` on `t` and write the result into it."""
     now = mode()
+    if t._view is not None and not op.fills:
+        refuse_repeated(name, t.array)
     if op.elementwise and not kwargs and len(args) == len(op.tensors) - 1 <= 1 and _quick_inplace(op, t, args, now):
         return t
     values = bind(op, (t, *args), kwargs)
@@ -530,7 +520,7 @@ def _quick_inplace(op: Any, t: Tensor, args: tuple, now: Any) -> bool:
     """The straight path: nothing to record, one floating-point dtype; False if it is not that simple."""
     x = t.array
     d = x.dtype
-    if (d is not F32 and d is not F64) or op.gives_bool or op.refuses:
+    if (d is not F32 and d is not F64) or op.gives_bool or "f" in op.refuses:
         return False
     rest = [number(a, t) if a.__class__ in (float, int) else a for a in args]
     for a in (t, *rest):
@@ -566,55 +556,3 @@ def _fill(name: str, t: Tensor, found: np.ndarray) -> None:
         )
         raise RuntimeError(text)
     np.copyto(t.array, found, casting="unsafe")
-
-
-# ---- explanations --------------------------------------------------------------------------------------------------
-
-
-def describe(values: Any) -> str:
-    """Operands in a few words: ``float32 (2, 3), 5``."""
-    parts = []
-    for v in values:
-        if isinstance(v, Tensor):
-            parts.append(f"{v.dtype.name} {tuple(v.array.shape)}")
-        elif isinstance(v, (list, tuple)) and any(isinstance(x, Tensor) for x in v):
-            parts.append(f"[{describe(v)}]")
-        else:
-            parts.append(repr(v)[:60])
-    return ", ".join(parts)
-
-
-def explain(op: Any, values: list, error: Exception) -> Exception:
-    """The error to raise for a kernel that failed: what, with which shapes and dtypes."""
-    if is_explained(error):
-        return error
-    dims = [_shapes_only(v) for v in values]
-    try:
-        if op.elementwise:
-            shapes.broadcast(op.name, *(d for d in dims[: len(op.tensors)] if isinstance(d, tuple)))
-        elif op.shape_rule is not None:
-            shape_of(op, dims)
-    except (RuntimeError, IndexError, ValueError, TypeError) as better:
-        if is_explained(better):
-            return better
-    kind: Callable = (
-        IndexError if isinstance(error, IndexError) else TypeError if _is_call_error(error) else RuntimeError
-    )
-    return kind(message(f"{op.name}: {error}", got=describe(values), expected=signature(op)))
-
-
-def shape_of(op: Any, values: list) -> tuple[int, ...]:
-    """The shape that is declared for the result; `values` are all parameters, with shapes in place of tensors."""
-    return op.shape_rule(*values[: op.npos], **dict(zip(op.names[op.npos :], values[op.npos :])))
-
-
-def _is_call_error(error: Exception) -> bool:
-    return isinstance(error, TypeError) and ("argument" in str(error) or "must be" in str(error))
-
-
-def _shapes_only(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.array.shape
-    if isinstance(value, (list, tuple)) and any(isinstance(x, Tensor) for x in value):
-        return [_shapes_only(x) for x in value]
-    return value

@@ -30,12 +30,8 @@ import numpy as np
 from ..backends.cpu import elementwise as kernels
 from ..dtypes import float32, float64
 from ..ir import expr
-from ..modes import NO_GRAD, mode
-from . import dispatch, rules
-from .several import fits, several_arrays
-from .tape import record
-from .tensor import Tensor, _new
-from .views import attach
+from . import dispatch, paths, rules
+from .tensor import Tensor
 
 Array = np.ndarray
 Arrays = list
@@ -146,11 +142,15 @@ class Op:
                 (keep_x, keep_y), keep_out = self.plan((k & 1 == 1, k & 2 == 2))
                 self.binary_plans[k] = keep_x, keep_y, keep_out
         wanted = {f"{n}_shape" for n in self.tensor_names}
+        used = {n for f in self.formulas.values() for n in rules.names_of(f)}
+        self.named_results = tuple(n in used for n in self.returns or ("out",))
         self.wants_shapes = any(n in wanted for f in self.formulas.values() for n in rules.names_of(f))
         return formula
 
     plan: Callable = staticmethod(lambda needed: ((False,) * len(needed), False))
     wants_shapes = False
+    named_results: tuple[bool, ...] = ()  # which of the results the formulas name
+    fills = False  # whether the in-place form writes one number everywhere
 
     def shape(self, rule: Callable) -> Callable:
         """Declare the shape of the result as a function of the shapes of the operands and the arguments."""
@@ -217,142 +217,25 @@ class Op:
         return f"<operation {self.name}>"
 
 
-# ---- the public functions: one straight path each -----------------------------------------------------------------
-
-
-def _unary(op: Op) -> Callable:
-    fast, formulas = op.fast, op.formulas
-
-    def function(input, *args, **kwargs):
-        try:
-            array = input.array
-        except AttributeError:
-            return dispatch.call(op, (input, *args), kwargs)
-        d = array.dtype
-        if args or kwargs or (d is not F32 and d is not F64):
-            return dispatch.call(op, (input, *args), kwargs)
-        found = fast(array)
-        t = _new(Tensor)
-        t.array = found if found.__class__ is Array else np.array(found)
-        t.node = t._grad = t._ver = t._view = t._hooks = None
-        t._requires_grad = False
-        now = mode()
-        if now is None:
-            if formulas and (input.node is not None or input._requires_grad or input._view is not None):
-                dispatch.record_one(op, input, None, t, t.array)
-        elif now is not NO_GRAD:
-            dispatch.note(now, op, (input,), (), {}, t)
-        return t
-
-    return function
-
-
-def _binary(op: Op, general: Callable = dispatch.call) -> Callable:
-    fast, formulas, plans = op.fast, op.formulas, op.binary_plans
-    numbers = dispatch.number if op.numbers != "none" else dispatch.keep
-
-    def function(input, other, *args, **kwargs):
-        kind = other.__class__
-        if kind is float or kind is int:
-            other = numbers(other, input)
-        try:
-            x, y = input.array, other.array
-        except AttributeError:
-            return general(op, (input, other, *args), kwargs)
-        d = x.dtype
-        if args or kwargs or d is not y.dtype or (d is not F32 and d is not F64):
-            return general(op, (input, other, *args), kwargs)
-        try:
-            found = fast(x, y)
-        except ValueError as error:
-            raise dispatch.explain(op, [input, other], error) from None
-        t = _new(Tensor)
-        t.array = array = found if found.__class__ is Array else np.array(found)
-        t.node = t._grad = t._ver = t._view = t._hooks = None
-        t._requires_grad = False
-        now = mode()
-        if now is None:
-            if input._view is not None:
-                input._view.refresh(input)
-            if other._view is not None:
-                other._view.refresh(other)
-            ex, ey = input.node, other.node
-            if ex is None and input._requires_grad:
-                ex = input
-            if ey is None and other._requires_grad:
-                ey = other
-            if formulas and (ex is not None or ey is not None):
-                keep_x, keep_y, keep_out = plans[(ex is not None) + 2 * (ey is not None)]
-                saved = (input if keep_x else None, other if keep_y else None)
-                t.node = node = record(op, (ex, ey), saved, None, None, array)
-                vx, vy = input._ver, other._ver
-                if vx is not None or vy is not None:
-                    node.versions = (0 if vx is None else vx[0], 0 if vy is None else vy[0])
-                if keep_out:
-                    t._ver = [0]
-                    node.outputs = ((array,), t._ver, 0)
-                if op.wants_shapes:
-                    node.shapes = (x.shape, y.shape)
-        elif now is not NO_GRAD:
-            dispatch.note(now, op, (input, other), (), {}, t)
-        return t
-
-    return function
-
-
-def _one_array(op: Op) -> Callable:
-    """One operand, first; one result; any arguments."""
-    body, formulas, view = op.body, op.formulas, op.view
-
-    def function(input, *args, **kwargs):
-        if input.__class__ is Array:
-            return body(input, *args, **kwargs)
-        if "out" in kwargs:
-            return dispatch.call(op, (input, *args), kwargs)
-        try:
-            found = body(input.array, *args, **kwargs)
-        except (AttributeError, TypeError, ValueError, IndexError) as error:
-            return dispatch.retry(op, (input, *args), kwargs, error)
-        t = _new(Tensor)
-        t.array = found if found.__class__ is Array else np.array(found)
-        t.node = t._grad = t._ver = t._view = t._hooks = None
-        t._requires_grad = False
-        now = mode()
-        if now is None:
-            if formulas and (input.node is not None or input._requires_grad or input._view is not None):
-                dispatch.record_one(op, input, (args, kwargs), t, t.array)
-        elif now is not NO_GRAD:
-            dispatch.note(now, op, (input,), args, kwargs, t)
-        if view:
-            attach(input, t, op, args, kwargs)
-        return t
-
-    return function
-
-
-def _general(op: Op) -> Callable:
-    def function(*args, **kwargs):
-        return dispatch.call(op, args, kwargs)
-
-    return function
+# ---- the decorators -------------------------------------------------------------------------------------------------
 
 
 def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
     op = Op(body, **options)
     operands = [k for _, k in op.tensors]
     if "f" in op.refuses:
-        function = _general(op)  # the straight paths are for floating-point operands
+        function = paths.general(op)  # the straight paths are for floating-point operands
     elif op.elementwise and len(operands) <= 2:
-        function = _unary(op) if len(operands) == 1 else _binary(op)
+        function = paths.unary(op) if len(operands) == 1 else paths.binary(op)
     elif operands == ["Array"] and op.tensors[0][0] == 0 and not op.returns and op.nout == 1 and not op.hidden:
-        function = _one_array(op)
+        function = paths.one_array(op)
     elif operands == ["Array", "Array"] and not op.attr_names and not op.returns and op.nout == 1 and not op.hidden:
         op.fast, op.numbers = body, "none"
-        function = _binary(op)
-    elif fits(op):
-        function = several_arrays(op)
+        function = paths.binary(op)
+    elif paths.fits_several(op):
+        function = paths.several_arrays(op)
     else:
-        function = _general(op)
+        function = paths.general(op)
     op.function = function
     for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(function, attribute, getattr(body, attribute))
@@ -407,7 +290,7 @@ def op(body: Callable | None = None, *, method: bool | str = False, inplace: boo
 
 def operator(function: Callable) -> Callable:
     """The function behind a Python operator: it leaves operands of foreign types to their own class."""
-    return _binary(function.op, dispatch.call_operator)  # type: ignore[attr-defined]
+    return paths.binary(function.op, dispatch.call_operator)  # type: ignore[attr-defined]
 
 
 def make_inplace(function: Callable, name: str | None = None) -> Callable:

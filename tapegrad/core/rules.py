@@ -52,9 +52,10 @@ def check_saved(node: Node, i: int, t: Tensor) -> None:
 
 def saved_outputs(node: Node) -> tuple:
     """The saved results as arrays."""
-    arrays, counter, version = node.outputs
-    if counter is not None and counter[0] != version:
-        raise stale(node, "the result", arrays[0].shape, version, counter[0])
+    arrays, counters, versions = node.outputs
+    for counter, version in zip(counters, versions):
+        if counter[0] != version:
+            raise stale(node, "the result", arrays[0].shape, version, counter[0])
     return arrays
 
 

@@ -65,6 +65,8 @@ def attach(source: Tensor, out: Tensor, op: Any, args: tuple, kwargs: dict, made
     else:
         kept = parent.made if made == "grad" else made
         out._view = View(parent.base, (*parent.path, step), kept, source._ver[0])
+    if made == "no_grad" and edge(source) is not None:
+        out._requires_grad = True  # a leaf of its own, as in PyTorch
 
 
 def follow_array(path: tuple[Step, ...], array: np.ndarray) -> np.ndarray:
@@ -88,8 +90,9 @@ def check_inplace(name: str, t: Tensor) -> None:
     """Refuse in-place changes whose derivative could not be recorded (recording is on)."""
     view = t._view
     root = t if view is None else view.base
-    if root._requires_grad and root.node is None and (view is None or view.made == "grad"):
-        what = "a leaf that requires grad" if view is None else "a view of a leaf that requires grad"
+    own = t._requires_grad and t.node is None
+    if own or (root._requires_grad and root.node is None and (view is None or view.made == "grad")):
+        what = "a leaf that requires grad" if own else "a view of a leaf that requires grad"
         text = message(
             f"{name}: {what} cannot be changed in place",
             got=f"shape {tuple(t.array.shape)}",
@@ -99,6 +102,17 @@ def check_inplace(name: str, t: Tensor) -> None:
     if view is not None and view.made != "grad" and (edge(root) is not None or t.node is not None):
         made = "one of several outputs of one operation" if view.made == "multi" else "taken while recording was off"
         text = message(f"{name}: this view cannot be changed in place: it was {made}", fix="change a .clone() of it")
+        raise RuntimeError(text)
+
+
+def refuse_repeated(name: str, array: np.ndarray) -> None:
+    """Refuse to write into an array whose elements share memory with each other, as `expand` makes them."""
+    if array.size and any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape)):
+        text = message(
+            f"{name}: several elements of the tensor share one place in memory",
+            got=f"shape {tuple(array.shape)}, strides {tuple(s // array.itemsize for s in array.strides)}",
+            fix="change a .clone() of it",
+        )
         raise RuntimeError(text)
 
 

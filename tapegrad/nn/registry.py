@@ -44,7 +44,7 @@ class Registry:
 
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
-    _modules: dict[str, Registry | None]
+    _modules: dict[str, Any]  # modules or None
     _non_persistent_buffers_set: set[str]
 
     # ------------------------------------------------------------------------------------------------------------ attri

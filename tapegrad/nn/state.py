@@ -49,7 +49,8 @@ class State:
         >>> list(torch.nn.Sequential(torch.nn.Linear(2, 1)).state_dict())
         ['0.weight', '0.bias']
         """
-        destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+        given = [*args, *[destination, prefix, keep_vars][len(args) :]]  # positional arguments are the older form
+        destination, prefix, keep_vars = given
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()

@@ -293,6 +293,8 @@ for _declared in (_fill, _fill_inplace):
     _declared.shape(lambda x, value: x)
 _copy.grad("src")(_all)
 _zero.shape(lambda x: x)
+for _declared in (_fill_inplace, _fill_from_inplace, _zero):
+    _declared.op.fills = True
 
 
 @_copy.shape
@@ -375,7 +377,7 @@ def _copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
             raise TypeError(message(what, got=type(src).__name__, fix="torch.as_tensor(...)"))
         src = wrap(np.asarray(src))
     x, y = self.array, src.array
-    if mode() is NO_GRAD and x.shape == y.shape:
+    if mode() is NO_GRAD and x.shape == y.shape and self._view is None:
         np.copyto(x, y if y.dtype == x.dtype else memory.convert(y, x.dtype))
         self.bump()
         return self

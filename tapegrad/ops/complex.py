@@ -38,7 +38,9 @@ def _check_parts(where: str, x: np.ndarray, y: np.ndarray) -> None:
 
 def _check_out(name: str, part: Any, out: Tensor | None) -> None:
     if out is not None and out.dtype is not part.dtype.to_complex():
-        text = message(f"{name}: out must have the dtype of the result", got=out.dtype, expected=part.dtype.to_complex())
+        text = message(
+            f"{name}: out must have the dtype of the result", got=out.dtype, expected=part.dtype.to_complex()
+        )
         raise RuntimeError(text)
 
 

@@ -83,7 +83,9 @@ def _(g, x, y, out, p):
 @_cdist.shape
 def _(x, y, p, product):
     if len(x) < 2 or len(y) < 2 or x[-1] != y[-1]:
-        text = message("cdist: rows of equal length are needed", got=f"{tuple(x)} and {tuple(y)}", expected="(..., n, m)")
+        text = message(
+            "cdist: rows of equal length are needed", got=f"{tuple(x)} and {tuple(y)}", expected="(..., n, m)"
+        )
         raise RuntimeError(text)
     return (*shapes.broadcast("cdist", x[:-2], y[:-2]), x[-2], y[-2])
 
@@ -103,9 +105,7 @@ def _check(where: str, p: float, *tensors: Tensor) -> None:
         raise RuntimeError(message(f"{where}: p must not be negative", got=p))
 
 
-def cdist(
-    x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
-) -> Tensor:
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm distances of all rows of `x1` to all rows of `x2`.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import modes, shapes
+from .. import modes
 from ..backends.cpu import index as kernels
 from ..core import dispatch
 from ..core.op import Array, op
@@ -29,7 +29,7 @@ _PLAIN = (int, type(None))
 _BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
 
 
-# ---- views: integers, slices, None and ... ------------------------------------------------------------------------------
+# ---- views: integers, slices, None and ... ---------------------------------------------------------------------------
 
 
 def _basic_name(node: Any) -> str:
@@ -48,7 +48,7 @@ def _basic_name(node: Any) -> str:
             found = "SelectBackward0"
         else:
             n = next(sizes)
-            if part.indices(n) != (0, n, 1):
+            if part.start or (part.stop is not None and not part.stop >= n) or part.step not in (None, 1):
                 found = "SliceBackward0"
     return found
 
@@ -65,9 +65,9 @@ def _(x, key):
     parts = key if key.__class__ is tuple else (key,)
     used = sum(1 for p in parts if p is not None and p is not Ellipsis)
     if used > len(x):
-        raise IndexError(message(f"too many indices for a tensor of {len(x)} dimensions", got=f"{used} indices, shape {tuple(x)}"))
-    if sum(1 for p in parts if p is Ellipsis) > 1:
-        raise IndexError(message("an index can hold one ... only", got=parts))
+        raise IndexError(
+            message(f"too many indices for a tensor of {len(x)} dimensions", got=f"{used} indices, shape {tuple(x)}")
+        )
     found, dim = [], 0
     for part in _fill_ellipsis(parts, len(x) - used):
         if part is None:
@@ -84,10 +84,10 @@ def _(x, key):
 
 def _fill_ellipsis(parts: tuple, missing: int) -> tuple:
     """The parts with `...` written out as full slices."""
-    for i, part in enumerate(parts):
-        if part is Ellipsis:
-            return (*parts[:i], *(_ALL,) * missing, *(p for p in parts[i + 1 :] if p is not Ellipsis))
-    return parts
+    places = [i for i, part in enumerate(parts) if part is Ellipsis]
+    if len(places) > 1:
+        raise IndexError(message("an index can hold one ... only", got=parts))
+    return (*parts[: places[0]], *(_ALL,) * missing, *parts[places[0] + 1 :]) if places else parts
 
 
 @basic_index.grad
@@ -113,7 +113,7 @@ def _(g, key):
     return basic_index(g, key)
 
 
-# ---- copies: arrays of integers and masks ------------------------------------------------------------------------------
+# ---- copies: arrays of integers and masks ----------------------------------------------------------------------------
 
 
 @op(name="index", node="IndexBackward0")
@@ -202,7 +202,7 @@ def _(g, key):
     return clear_index(g, key)
 
 
-# ---- reading an index -------------------------------------------------------------------------------------------------
+# ---- reading an index ------------------------------------------------------------------------------------------------
 
 
 def _plain_slice(part: slice) -> slice:
@@ -211,7 +211,11 @@ def _plain_slice(part: slice) -> slice:
     if step is not None:
         step = operator.index(step)
         if step <= 0:
-            raise ValueError(message("a slice must have a positive step", got=f"step {step}", fix="use .flip(dim) and a positive step"))
+            raise ValueError(
+                message(
+                    "a slice must have a positive step", got=f"step {step}", fix="use .flip(dim) and a positive step"
+                )
+            )
     try:
         start = start if start.__class__ in _PLAIN else operator.index(start)
         stop = stop if stop.__class__ in _PLAIN else operator.index(stop)
@@ -243,14 +247,18 @@ def _read(part: Any) -> Any:
     if kind == "u" and part.itemsize == 1:
         part, kind = part.astype(bool), "b"
     if kind not in "iub":
-        text = message("tensors used as indices must hold integers or booleans", got=str(part.dtype), fix="convert with .long()")
+        text = message(
+            "tensors used as indices must hold integers or booleans", got=str(part.dtype), fix="convert with .long()"
+        )
         raise IndexError(text)
     return part.item() if part.ndim == 0 and kind != "b" else part
 
 
 def _from_sequence(items: Any) -> Array:
     """A list of numbers, or nested lists, tensors and arrays of them."""
-    plain = [x.array if isinstance(x, Tensor) else _from_sequence(x) if isinstance(x, list | tuple) else x for x in items]
+    plain = [
+        x.array if isinstance(x, Tensor) else _from_sequence(x) if isinstance(x, list | tuple) else x for x in items
+    ]
     if not plain:
         return np.empty(0, np.intp)
     try:
@@ -263,7 +271,9 @@ def _split_key(x: tuple[int, ...], parts: tuple) -> tuple[tuple, tuple]:
     """The part of an index that makes a view, and the part that picks from this view."""
     used = sum(0 if p is None or p is Ellipsis else p.ndim if _is_mask(p) else 1 for p in parts)
     if used > len(x):
-        raise IndexError(message(f"too many indices for a tensor of {len(x)} dimensions", got=f"{used} indices, shape {tuple(x)}"))
+        raise IndexError(
+            message(f"too many indices for a tensor of {len(x)} dimensions", got=f"{used} indices, shape {tuple(x)}")
+        )
     basic: list = []
     picks: list = []
     for part in _fill_ellipsis(parts, len(x) - used):
@@ -305,7 +315,7 @@ def owners_of(index: Any) -> tuple:
     return tuple((t, t._version) for t in parts if isinstance(t, Tensor))
 
 
-# ---- x[...] -----------------------------------------------------------------------------------------------------------
+# ---- x[...] ----------------------------------------------------------------------------------------------------------
 
 
 def getitem(self: Tensor, index: Any) -> Tensor:
@@ -362,7 +372,7 @@ def _is_simple(part: slice) -> bool:
     return part.step is None and part.start.__class__ in _PLAIN and part.stop.__class__ in _PLAIN
 
 
-# ---- x[...] = value ---------------------------------------------------------------------------------------------------
+# ---- x[...] = value --------------------------------------------------------------------------------------------------
 
 
 def _value(self: Tensor, value: Any) -> Tensor:
@@ -372,7 +382,9 @@ def _value(self: Tensor, value: Any) -> Tensor:
     try:
         return wrap(np.asarray(value).astype(self.array.dtype))
     except (ValueError, TypeError):
-        text = message("a tensor can be set to a tensor or a number", got=repr(value)[:80], fix="torch.tensor(...) makes a tensor")
+        text = message(
+            "a tensor can be set to a tensor or a number", got=repr(value)[:80], fix="torch.tensor(...) makes a tensor"
+        )
         raise TypeError(text) from None
 
 
@@ -431,7 +443,7 @@ def _set_recorded(self: Tensor, index: Any, basic: Any, picks: tuple | None, val
 
 def _cuts_nothing_off(basic: Any) -> bool:
     """Whether a key that gives the shape of the tensor names all of it: it has slices and `...` only."""
-    return basic.__class__ is slice or basic is not None and all(p is Ellipsis or p.__class__ is slice for p in basic)
+    return basic.__class__ is slice or (basic is not None and all(p is Ellipsis or p.__class__ is slice for p in basic))
 
 
 def _set_error(error: Exception, self: Tensor, index: Any, value: Tensor) -> Exception:
@@ -444,7 +456,7 @@ def _set_error(error: Exception, self: Tensor, index: Any, value: Tensor) -> Exc
     return IndexError(message(text, got=f"a tensor of shape {tuple(self.array.shape)}, index {index!r}"[:200]))
 
 
-# ---- by name ----------------------------------------------------------------------------------------------------------
+# ---- by name ---------------------------------------------------------------------------------------------------------
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
@@ -477,10 +489,14 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 
 def _put_key(x: Tensor, indices: Any, values: Tensor) -> tuple[tuple, tuple]:
     if values.array.dtype != x.array.dtype:
-        text = message("index_put: the dtypes differ", got=f"{x.dtype} and {values.dtype}", fix="convert the values with .to(...)")
+        text = message(
+            "index_put: the dtypes differ", got=f"{x.dtype} and {values.dtype}", fix="convert the values with .to(...)"
+        )
         raise RuntimeError(text)
     if isinstance(indices, Tensor):
-        raise TypeError(message("index_put: the indices must be a tuple of tensors", got="a tensor", fix="write (index,)"))
+        raise TypeError(
+            message("index_put: the indices must be a tuple of tensors", got="a tensor", fix="write (index,)")
+        )
     key = _split_key(x.array.shape, tuple(map(_read_tensor, indices)))[1]
     return key, owners_of(tuple(indices))
 
@@ -490,7 +506,7 @@ def _read_tensor(part: Any) -> Any:
     return np.array([found]) if found.__class__ is int else found
 
 
-Tensor.__getitem__ = getitem
+Tensor.__getitem__ = getitem  # type: ignore[misc]
 Tensor.__setitem__ = setitem
 Tensor.index_put = index_put
 Tensor.index_put_ = index_put_

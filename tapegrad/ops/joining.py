@@ -1,12 +1,8 @@
-"""Tensors put together and taken apart: `cat`, `stack`, `split`, `unbind`, and what is made of them.
-
-Joining copies; taking apart gives views. Each is the derivative of the other.
-"""
+"""Tensors put together: `cat`, `stack`, and what is made of them."""
 
 from __future__ import annotations
 
 import builtins
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,17 +13,15 @@ from ..core.op import Array, Arrays, op
 from ..core.tensor import Tensor, wrap
 from ..errors import message
 from .movement import expand_to, reshape, unsqueeze, view_as_shape
-from .windows import slice_dim
+from .windows import select, slice_dim
 
-__all__ = [
-    "cat", "concat", "concatenate", "stack", "unbind", "split", "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit",
-    "dsplit", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk", "hstack", "vstack", "row_stack", "dstack",
-    "column_stack", "block_diag", "meshgrid", "cartesian_prod", "combinations", "atleast_1d", "atleast_2d", "atleast_3d",
-    "broadcast_tensors",
-]  # fmt: skip
+__all__ = """
+    cat concat concatenate stack hstack vstack row_stack dstack column_stack block_diag meshgrid cartesian_prod
+    combinations atleast_1d atleast_2d atleast_3d broadcast_tensors broadcast_shapes
+""".split()
 
 
-# ---- joining ----------------------------------------------------------------------------------------------------------
+# ---- joining ---------------------------------------------------------------------------------------------------------
 
 
 def _common(arrays: list[Array]) -> list[Array]:
@@ -85,7 +79,9 @@ def _(tensors, dim=0):
     for s in known:
         if len(s) != len(known[0]) or any(a != b for i, (a, b) in enumerate(zip(s, known[0])) if i != dim):
             raise RuntimeError(
-                message(f"cat: the sizes differ in a dimension other than {dim}", got=_list(tensors), expected="equal sizes")
+                message(
+                    f"cat: the sizes differ in a dimension other than {dim}", got=_list(tensors), expected="equal sizes"
+                )
             )
     return (*known[0][:dim], sum(s[dim] for s in known), *known[0][dim + 1 :])
 
@@ -127,7 +123,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     if out is None:
         return _cat(tensors, dim)
     if any(np.may_share_memory(out.array, t.array) for t in tensors) or 0 in out.array.strides:
-        raise RuntimeError(message("cat: out must not share memory with the tensors, or with itself", fix="give it memory of its own"))
+        raise RuntimeError(
+            message("cat: out must not share memory with the tensors, or with itself", fix="give it memory of its own")
+        )
     return _cat(tensors, dim, out=out)
 
 
@@ -143,7 +141,9 @@ def _stack(tensors: Arrays, dim=0):
     for a in arrays:
         if a.shape != shape:
             raise RuntimeError(
-                message("stack: the tensors must have one shape", got=_list([x.shape for x in arrays]), fix="use torch.cat")
+                message(
+                    "stack: the tensors must have one shape", got=_list([x.shape for x in arrays]), fix="use torch.cat"
+                )
             )
     dim = shapes.axis("stack", dim, len(shape) + 1)
     lead = (*(builtins.slice(None),) * dim, None)
@@ -158,7 +158,7 @@ def _(tensors, dim=0):
 
 @_stack.grad
 def _(g, dim):
-    return unbind(g, dim)
+    return [select(g, dim, i) for i in range(g.shape[dim])]
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
@@ -175,214 +175,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     return _stack(tensors, dim) if out is None else _stack(tensors, dim, out=out)
 
 
-# ---- taking apart -----------------------------------------------------------------------------------------------------
-
-
-@op(view=True, nout=-1, method=True)
-def unbind(x: Array, dim=0):
-    """The parts of a tensor along a dimension, without that dimension, as a tuple of views.
-
-    >>> import tapegrad as torch
-    >>> torch.tensor([[1, 2], [3, 4]]).unbind(1)
-    (tensor([1, 3]), tensor([2, 4]))
-    """
-    if x.ndim == 0:
-        raise IndexError(message("unbind: a 0-d tensor has no dimension", fix="use .item() for its number"))
-    lead = (builtins.slice(None),) * shapes.axis("unbind", dim, x.ndim)
-    return [x[(*lead, i, ...)] for i in range(x.shape[len(lead)])]
-
-
-@unbind.grad
-def _(gs, dim):
-    return stack(gs, dim)
-
-
-def _cuts(where: str, x: tuple[int, ...], sizes: Any, dim: int) -> tuple[int, list[int]]:
-    """The dimension counted from the front, and the sizes of the pieces."""
-    if not x:
-        raise RuntimeError(message(f"{where}: a 0-d tensor cannot be split"))
-    dim = shapes.axis(where, dim, len(x))
-    n = x[dim]
-    if any(s < 0 for s in sizes) or sum(sizes) != n:
-        raise RuntimeError(
-            message(f"{where}: the sizes must add up to the size of dimension {dim}", got=list(sizes), expected=f"a sum of {n}")
-        )
-    return dim, list(sizes)
-
-
-def _pieces(x: Array, dim: int, sizes: Sequence[int]) -> list[Array]:
-    lead, ends = (builtins.slice(None),) * dim, itertools.accumulate(sizes)
-    return [x[(*lead, builtins.slice(end - n, end))] for n, end in zip(sizes, ends)]
-
-
-def _equal_sizes(x: tuple[int, ...], split_size: int, dim: int) -> list[int]:
-    """`split_size` again and again, and a smaller rest."""
-    if not x:
-        raise RuntimeError(message("split: a 0-d tensor cannot be split"))
-    n = x[shapes.axis("split", dim, len(x))]
-    if split_size < 0 or (split_size == 0 and n):
-        raise RuntimeError(message("split: the size of a piece must be positive", got=split_size))
-    if n == 0:
-        return [0]
-    return [min(split_size, n - start) for start in range(0, n, split_size)]
-
-
-@op(view=True, nout=-1, name="split")
-def _split(x: Array, split_size, dim=0):
-    return _pieces(x, *_cuts("split", x.shape, _equal_sizes(x.shape, split_size, dim), dim))
-
-
-@_split.grad
-def _(gs, dim):
-    return cat(gs, dim)
-
-
-@op(view=True, nout=-1, name="split_with_sizes")
-def _split_with_sizes(x: Array, split_sizes, dim=0):
-    return _pieces(x, *_cuts("split", x.shape, split_sizes, dim))
-
-
-@_split_with_sizes.grad
-def _(gs, dim):
-    return cat(gs, dim)
-
-
-@op(nout=-1, name="unsafe_split")
-def _unsafe_split(x: Array, split_size, dim=0):
-    return _pieces(x, *_cuts("split", x.shape, _equal_sizes(x.shape, split_size, dim), dim))
-
-
-@_unsafe_split.grad
-def _(gs, dim):
-    return cat(gs, dim)
-
-
-@op(nout=-1, name="unsafe_split_with_sizes")
-def _unsafe_split_with_sizes(x: Array, split_sizes, dim=0):
-    return _pieces(x, *_cuts("split", x.shape, split_sizes, dim))
-
-
-@_unsafe_split_with_sizes.grad
-def _(gs, dim):
-    return cat(gs, dim)
-
-
-def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut a dimension into views: pieces of one size (the last may be smaller), or of the given sizes.
-
-    Raises:
-        RuntimeError: the sizes do not add up to the size of the dimension.
-
-    >>> import tapegrad as torch
-    >>> torch.arange(5).split(2)
-    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
-    """
-    if hasattr(split_size_or_sections, "__index__"):
-        return _split(tensor, int(split_size_or_sections), dim)  # type: ignore[arg-type]
-    return split_with_sizes(tensor, split_size_or_sections, dim)
-
-
-def _split_method(self: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    return split(self, split_size, dim)
-
-
-def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut a dimension into views of the given sizes."""
-    return _split_with_sizes(input, shapes.as_shape("split", (split_sizes,)), dim)
-
-
-def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split`, but autograd does not know that the pieces share memory with the input."""
-    return _unsafe_split(input, split_size, dim)
-
-
-def unsafe_split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split_with_sizes`, but autograd does not know that the pieces share memory with the input."""
-    return _unsafe_split_with_sizes(input, shapes.as_shape("split", (split_sizes,)), dim)
-
-
-def _chunk_size(where: str, input: Tensor, chunks: int, dim: int) -> int:
-    if input.ndim == 0:
-        raise RuntimeError(message(f"{where}: a 0-d tensor cannot be cut"))
-    if chunks < 1:
-        raise RuntimeError(message(f"{where}: the number of pieces must be positive", got=chunks))
-    return -(-input.shape[shapes.axis(where, dim, input.ndim)] // chunks)
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut a dimension into at most `chunks` views of one size (the last may be smaller).
-
-    >>> import tapegrad as torch
-    >>> torch.arange(5).chunk(2)
-    (tensor([0, 1, 2]), tensor([3, 4]))
-    """
-    size = _chunk_size("chunk", input, chunks, dim)
-    return _split(input, size, dim) if size else _split_with_sizes(input, (0,) * chunks, dim)
-
-
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`chunk`, but autograd does not know that the pieces share memory with the input."""
-    size = _chunk_size("unsafe_chunk", input, chunks, dim)
-    return _unsafe_split(input, size, dim) if size else _unsafe_split_with_sizes(input, (0,) * chunks, dim)
-
-
-def tensor_split(input: Tensor, indices_or_sections: Any = None, dim: int = 0, **names: Any) -> tuple[Tensor, ...]:
-    """Cut a dimension into views: a number of nearly equal ones, or at the given indices.
-
-    Args:
-        indices_or_sections: a number of pieces (the first ones are larger by one), or where to cut.
-
-    >>> import tapegrad as torch
-    >>> torch.arange(5).tensor_split(2)
-    (tensor([0, 1, 2]), tensor([3, 4]))
-    >>> torch.arange(5).tensor_split((1, 3))
-    (tensor([0]), tensor([1, 2]), tensor([3, 4]))
-    """
-    for name in ("indices", "sections", "tensor_indices_or_sections"):
-        indices_or_sections = names.pop(name, indices_or_sections)
-    if names or indices_or_sections is None:
-        raise TypeError(message("tensor_split: needs indices_or_sections", got=", ".join(names) or "nothing"))
-    if input.ndim == 0:
-        raise RuntimeError(message("tensor_split: a 0-d tensor cannot be split"))
-    dim = shapes.axis("tensor_split", dim, input.ndim)
-    n = input.shape[dim]
-    at = indices_or_sections
-    if isinstance(at, Tensor):
-        if at.array.dtype != np.int64 or at.ndim > 1:
-            raise RuntimeError(message("tensor_split: the indices must be int64, 0-d or 1-d", got=f"{at.dtype}, {at.ndim}-d"))
-        at = at.tolist()
-    if hasattr(at, "__index__"):
-        if at < 1:
-            raise RuntimeError(message("tensor_split: the number of pieces must be positive", got=at))
-        ends = [n // at * i + min(n % at, i) for i in range(at + 1)]
-        return tuple(slice_dim(input, dim, a, b, 1) for a, b in itertools.pairwise(ends))
-    ends = [None, *at, None]
-    return tuple(slice_dim(input, dim, 0 if a is None else a, n if b is None else b, 1) for a, b in itertools.pairwise(ends))
-
-
-def _split_along(where: str, least: int, dim: int, input: Tensor, at: Any) -> tuple[Tensor, ...]:
-    if input.ndim < least:
-        raise RuntimeError(message(f"{where}: at least {least} dimensions", got=f"shape {tuple(input.shape)}"))
-    dim = 0 if where == "hsplit" and input.ndim == 1 else dim
-    if hasattr(at, "__index__") and (at < 1 or input.shape[dim] % at):
-        raise RuntimeError(message(f"{where}: the size must be a multiple of the number of pieces", got=f"{input.shape[dim]} by {at}"))
-    return tensor_split(input, at, dim)
-
-
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Cut the columns (dimension 1; of a vector, its elements) into equal parts, or at the given indices."""
-    return _split_along("hsplit", 1, 1, input, indices_or_sections)
-
-
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Cut the rows (dimension 0) into equal parts, or at the given indices."""
-    return _split_along("vsplit", 2, 0, input, indices_or_sections)
-
-
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Cut dimension 2 into equal parts, or at the given indices."""
-    return _split_along("dsplit", 3, 2, input, indices_or_sections)
-# ---- made of them -----------------------------------------------------------------------------------------------------
+# ---- made of them ----------------------------------------------------------------------------------------------------
 
 
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
@@ -506,7 +299,9 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     if swap:
         tensors = (tensors[1], tensors[0], *tensors[2:])
     n, shape = len(tensors), tuple(x.numel() for x in tensors)
-    grids = [expand_to(view_as_shape(x, (1,) * i + (x.numel(),) + (1,) * (n - i - 1)), shape) for i, x in enumerate(tensors)]
+    grids = [
+        expand_to(view_as_shape(x, (1,) * i + (x.numel(),) + (1,) * (n - i - 1)), shape) for i, x in enumerate(tensors)
+    ]
     if swap:
         grids[:2] = grids[1::-1]
     return tuple(grids)
@@ -591,6 +386,14 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     return tuple(x if x.array.shape == shape else expand_to(x, shape) for x in tensors)
 
 
-for _function in (split_with_sizes, unsafe_split, unsafe_split_with_sizes, chunk, unsafe_chunk, tensor_split, hsplit, vsplit, dsplit):
-    setattr(Tensor, _function.__name__, _function)
-Tensor.split = _split_method  # type: ignore[attr-defined]
+def broadcast_shapes(*sizes: Any) -> shapes.Size:
+    """The shape that shapes (or sizes of vectors) have together.
+
+    >>> import tapegrad as torch
+    >>> torch.broadcast_shapes((3, 1), (2,), 1)
+    torch.Size([3, 2])
+    """
+    given = [(n,) if hasattr(n, "__index__") else tuple(n) for n in sizes]
+    for shape in given:
+        shapes.check_sizes("broadcast_shapes", shape)
+    return shapes.Size(shapes.broadcast("broadcast_shapes", *given))

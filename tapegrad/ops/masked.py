@@ -19,23 +19,29 @@ from .direct import writes
 from .movement import reshape
 from .reduce import sum
 
-__all__ = [
-    "masked_fill", "masked_select", "masked_scatter", "take", "put", "nonzero", "nonzero_static", "argwhere", "one_hot", "tril_indices",
-    "triu_indices", "unravel_index",
-]  # fmt: skip
+__all__ = """
+    masked_fill masked_select masked_scatter take put nonzero nonzero_static argwhere one_hot tril_indices
+    triu_indices unravel_index
+""".split()
 
 
-# ---- masks --------------------------------------------------------------------------------------------------------------
+# ---- masks -----------------------------------------------------------------------------------------------------------
 
 
 def _check_mask(name: str, mask: Array) -> None:
     if mask.dtype != np.bool_:
-        raise RuntimeError(message(f"{name}: the mask must be boolean", got=mask.dtype, fix="compare, or convert with .bool()"))
+        raise RuntimeError(
+            message(f"{name}: the mask must be boolean", got=mask.dtype, fix="compare, or convert with .bool()")
+        )
 
 
 def _filled(x: Array, mask: Array, value: Any) -> Array:
     _check_mask("masked_fill", mask)
-    out = x.copy() if mask.shape == x.shape else np.broadcast_to(x, shapes.broadcast("masked_fill", x.shape, mask.shape)).copy()
+    out = (
+        x.copy()
+        if mask.shape == x.shape
+        else np.broadcast_to(x, shapes.broadcast("masked_fill", x.shape, mask.shape)).copy()
+    )
     np.copyto(out, value, where=mask, casting="unsafe")
     return out
 
@@ -65,7 +71,9 @@ def _(g, mask):
 @op(name="masked_fill_tensor", node="MaskedFillBackward1")
 def _fill_tensor(x: Array, mask: Array, value: Array):
     if value.ndim:
-        raise RuntimeError(message("masked_fill: the value must be a number or a 0-d tensor", got=f"shape {value.shape}"))
+        raise RuntimeError(
+            message("masked_fill: the value must be a number or a 0-d tensor", got=f"shape {value.shape}")
+        )
     if value.dtype.kind == "c" and x.dtype.kind != "c":
         raise RuntimeError(message(f"masked_fill: a complex number does not fit into {dtypes.of(x.dtype)}"))
     return _filled(x, mask, value)
@@ -112,9 +120,13 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
         return dispatch.call_inplace(own, "masked_fill_", self, (mask, value), {})
     _check_mask("masked_fill_", mask.array)
     if shapes.broadcast("masked_fill_", self.array.shape, mask.array.shape) != self.array.shape:
-        raise RuntimeError(message("masked_fill_: the mask is larger than the tensor", got=f"{mask.array.shape} on {self.array.shape}"))
+        raise RuntimeError(
+            message("masked_fill_: the mask is larger than the tensor", got=f"{mask.array.shape} on {self.array.shape}")
+        )
     if tensor and value.array.ndim:
-        raise RuntimeError(message("masked_fill_: the value must be a number or a 0-d tensor", got=f"shape {value.array.shape}"))
+        raise RuntimeError(
+            message("masked_fill_: the value must be a number or a 0-d tensor", got=f"shape {value.array.shape}")
+        )
     number = value.array if tensor else _number(value, self.array.dtype)
     np.copyto(self.array, number, where=mask.array, casting="unsafe")
     self.bump()
@@ -227,7 +239,7 @@ def _(g, mask, x_shape):
     return masked_scatter_backward(g, mask, x_shape)
 
 
-# ---- positions in the flattened tensor -----------------------------------------------------------------------------------
+# ---- positions in the flattened tensor -------------------------------------------------------------------------------
 
 
 def _positions(where_: str, x: Array, index: Array) -> Array:
@@ -236,7 +248,11 @@ def _positions(where_: str, x: Array, index: Array) -> Array:
         raise RuntimeError(message(f"{where_}: the index must be int64", got=index.dtype))
     n = x.size
     if index.size and (int(index.min()) < -n or int(index.max()) >= n):
-        raise IndexError(message(f"{where_}: an index is out of range", expected=f"{-n} to {n - 1}" if n else "an input with elements"))
+        raise IndexError(
+            message(
+                f"{where_}: an index is out of range", expected=f"{-n} to {n - 1}" if n else "an input with elements"
+            )
+        )
     return np.where(index < 0, index + n, index)
 
 
@@ -336,7 +352,7 @@ def _(g, index):
     return clear_positions(g, index)
 
 
-# ---- where things are -------------------------------------------------------------------------------------------------------
+# ---- where things are ------------------------------------------------------------------------------------------------
 
 
 @op(name="nonzero", nondiff=True)
@@ -401,10 +417,14 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """
     array = tensor.array
     if array.dtype != np.int64:
-        raise RuntimeError(message("one_hot: class numbers must be int64", got=tensor.dtype, fix="convert with .long()"))
+        raise RuntimeError(
+            message("one_hot: class numbers must be int64", got=tensor.dtype, fix="convert with .long()")
+        )
     if array.size == 0:
         if num_classes <= 0:
-            raise RuntimeError(message("one_hot: the number of classes cannot be told from an empty tensor", fix="give num_classes"))
+            raise RuntimeError(
+                message("one_hot: the number of classes cannot be told from an empty tensor", fix="give num_classes")
+            )
         return wrap(np.zeros((*array.shape, num_classes), np.int64))
     if array.min() < 0:
         raise RuntimeError(message("one_hot: class numbers must not be negative", got=int(array.min())))
@@ -413,7 +433,11 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     elif num_classes < 1:
         raise RuntimeError(message("one_hot: num_classes must be positive", got=num_classes))
     if array.max() >= num_classes:
-        raise RuntimeError(message("one_hot: class numbers must be below num_classes", got=int(array.max()), expected=f"< {num_classes}"))
+        raise RuntimeError(
+            message(
+                "one_hot: class numbers must be below num_classes", got=int(array.max()), expected=f"< {num_classes}"
+            )
+        )
     out = np.zeros((array.size, num_classes), np.int64)
     out[np.arange(array.size), array.reshape(-1)] = 1
     return wrap(out.reshape(*array.shape, num_classes))
@@ -427,7 +451,9 @@ def _triangle(where_: str, indices: Any, row: int, col: int, offset: int, dtype:
     return wrap(np.stack(indices(row, offset, col)).astype(target))
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None) -> Tensor:
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
+) -> Tensor:
     """The indices of the lower triangle of a `row` by `col` matrix: one row for each dimension.
 
     >>> import tapegrad as torch
@@ -438,7 +464,9 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
     return _triangle("tril_indices", np.tril_indices, row, col, offset, dtype, device)
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None) -> Tensor:
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
+) -> Tensor:
     """The indices of the upper triangle of a `row` by `col` matrix: one row for each dimension.
 
     >>> import tapegrad as torch

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import shapes
 from ..backends.cpu import gemm
-from ..core.op import Array, make_inplace, op
+from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
 
@@ -110,7 +110,9 @@ def _(x, y):
 
 def _ranks(where: str, x: tuple[int, ...], y: tuple[int, ...], expected: tuple[int, int]) -> None:
     if (len(x), len(y)) != expected:
-        text = message(f"{where}: wrong numbers of dimensions", got=f"{tuple(x)} and {tuple(y)}", expected=f"{expected}")
+        text = message(
+            f"{where}: wrong numbers of dimensions", got=f"{tuple(x)} and {tuple(y)}", expected=f"{expected}"
+        )
         raise RuntimeError(text)
 
 
@@ -285,7 +287,11 @@ def linear(input: Array, weight: Array, bias: Array | None = None):
     >>> linear(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]]), torch.tensor([10.0, 20.0]))
     tensor([[13., 22.]])
     """
-    if input.dtype is not weight.dtype or input.dtype.kind == "b" or (bias is not None and bias.dtype is not input.dtype):
+    if (
+        input.dtype is not weight.dtype
+        or input.dtype.kind == "b"
+        or (bias is not None and bias.dtype is not input.dtype)
+    ):
         gemm.check_types("linear", input, weight, *(() if bias is None else (bias,)))
     return gemm.linear(input, weight, bias)
 
@@ -398,7 +404,9 @@ def addbmm(input: Array, batch1: Array, batch2: Array, *, beta=1, alpha=1):
 
 def _checked_batches(where: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     if len(x) != 3 or len(y) != 3 or x[0] != y[0] or x[2] != y[1]:
-        text = message(f"{where}: these stacks of matrices do not fit", got=f"{x} and {y}", expected="(B, n, k), (B, k, m)")
+        text = message(
+            f"{where}: these stacks of matrices do not fit", got=f"{x} and {y}", expected="(B, n, k), (B, k, m)"
+        )
         raise RuntimeError(text)
 
 

@@ -1,4 +1,4 @@
-"""Views: the same memory under another shape. Nothing here copies, except `clone`, `contiguous` and a `reshape` that must.
+"""Views: the same memory under another shape. Nothing here copies, except a `reshape` that must.
 
 The invariant: whatever PyTorch returns as a view shares memory here as well, so writing to it writes to its base
 (Note [Views] in `core/views`). A derivative of a view is a view of the gradient (another shape), or zeros with the
@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import devices, dtypes, modes, shapes
+from .. import dtypes, shapes
 from ..backends.cpu import index as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
-from ..core.views import check_inplace
 from ..errors import message
 
-__all__ = [
-    "reshape", "flatten", "unflatten", "ravel", "permute", "transpose", "swapaxes", "swapdims", "t", "adjoint", "movedim",
-    "moveaxis", "squeeze", "unsqueeze", "broadcast_to", "clone",
-]  # fmt: skip
+__all__ = """
+    reshape flatten unflatten permute transpose swapaxes swapdims t adjoint movedim moveaxis squeeze unsqueeze
+    broadcast_to
+""".split()
 
 
 # ---- the same elements in the same order -----------------------------------------------------------------------------
@@ -83,7 +82,7 @@ def _(g, x_shape):
 
 @op(view=True, name="view_dtype", nondiff=True)
 def view_as_dtype(x: Array, dtype):
-    """The bytes of `x` read as another element type; the last dimension shrinks or grows with the size of an element."""
+    """The bytes of `x` read as another element type; the last dimension grows or shrinks with the elements."""
     have, want = x.itemsize, dtype.numpy.itemsize
     if have != want and (x.ndim == 0 or x.strides[-1] != have or (want > have and x.shape[-1] * have % want)):
         text = message(
@@ -143,7 +142,7 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     try:
         array = input.array
     except AttributeError:  # an array, or a number that stands for one without dimensions
-        return np.reshape(input, shape)
+        return np.reshape(input, shape)  # type: ignore[return-value]
     if array.flags.c_contiguous:
         return view_as_shape(input, shape)
     return reshape_alias(input, shape) if _viewable(array, shape) else reshape_copy(input, shape)
@@ -211,16 +210,6 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     return view(input, (*shape[:dim], *sizes, *shape[dim + 1 :]))
 
 
-def ravel(input: Tensor) -> Tensor:
-    """All elements in row-major order as one dimension: a view if the tensor is contiguous.
-
-    >>> import tapegrad as torch
-    >>> torch.zeros(2, 3).ravel().shape
-    torch.Size([6])
-    """
-    return view(contiguous(input), -1)
-
-
 @op(view=True)
 def alias(x: Array):
     """The same memory and the same shape."""
@@ -237,7 +226,7 @@ def _(g):
     return g
 
 
-# ---- dimensions in another order --------------------------------------------------------------------------------------
+# ---- dimensions in another order -------------------------------------------------------------------------------------
 
 
 @op(view=True, name="permute")
@@ -249,7 +238,9 @@ def permute_dims(x: Array, dims):
 @permute_dims.shape
 def _(x, dims):
     if len(dims) != len(x):
-        raise RuntimeError(message("permute: one number for each dimension", got=f"dims={list(dims)} of {len(x)} dimensions"))
+        raise RuntimeError(
+            message("permute: one number for each dimension", got=f"dims={list(dims)} of {len(x)} dimensions")
+        )
     over = shapes.axes("permute", dims, len(x)) or ()
     return tuple(x[d] for d in over)
 
@@ -405,11 +396,13 @@ def _mT(self: Tensor) -> Tensor:
 def _H(self: Tensor) -> Tensor:
     """The conjugate transpose of a matrix."""
     if self.array.ndim not in (0, 2):
-        raise RuntimeError(message("H: a matrix", got=f"shape {self.array.shape}", fix="use .mH for batches of matrices"))
+        raise RuntimeError(
+            message("H: a matrix", got=f"shape {self.array.shape}", fix="use .mH for batches of matrices")
+        )
     return self if self.array.ndim == 0 else adjoint(self)
 
 
-# ---- sizes of one -----------------------------------------------------------------------------------------------------
+# ---- sizes of one ----------------------------------------------------------------------------------------------------
 
 
 def _squeezed(shape: tuple[int, ...], dim: Any) -> tuple[int, ...]:
@@ -419,12 +412,12 @@ def _squeezed(shape: tuple[int, ...], dim: Any) -> tuple[int, ...]:
     return tuple(n for i, n in enumerate(shape) if n != 1 or i not in over)
 
 
-def _squeeze_name(node: Any, first: int = 0) -> str:
+def squeeze_name(node: Any, first: int = 0) -> str:
     dim = node.op.attributes(*node.attrs)[0]
     return f"SqueezeBackward{first + (0 if dim is None else 1 if isinstance(dim, int) else 2)}"
 
 
-@op(view=True, method=True, node=_squeeze_name)
+@op(view=True, method=True, node=squeeze_name)
 def squeeze(x: Array, dim=None):
     """Drop dimensions of size 1: all of them, or those named by `dim` (others are left alone).
 
@@ -472,7 +465,7 @@ def _(g, x_shape):
     return reshape(g, x_shape)
 
 
-# ---- broadcasting -----------------------------------------------------------------------------------------------------
+# ---- broadcasting ----------------------------------------------------------------------------------------------------
 
 
 @op(view=True, name="expand")
@@ -546,156 +539,9 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     return expand_to(input, shapes.as_shape("broadcast_to", (size,)))
 
 
-# ---- copies -----------------------------------------------------------------------------------------------------------
-
-
-@op(method=True)
-def clone(x: Array, *, memory_format=None):
-    """A copy of a tensor; gradients flow through it.
-
-    Args:
-        input: any shape.
-        memory_format: the order of the elements in memory; by default that of the input.
-
-    >>> import tapegrad as torch
-    >>> x = torch.ones(2)
-    >>> y = x.clone().fill_(5.0)
-    >>> x
-    tensor([1., 1.])
-    """
-    if memory_format is None or memory_format is devices.preserve_format:
-        return kernels.copy_keeping_order(x)
-    return _in_format(x, memory_format)
-
-
-@clone.shape
-def _(x, *, memory_format=None):
-    return x
-
-
-@clone.grad
-def _(g):
-    return g
-
-
-def _in_format(x: Array, memory_format: Any) -> Array:
-    """A copy of `x` in row-major order, or with the channels (dimension 1) innermost."""
-    if memory_format is devices.contiguous_format:
-        return x.copy()
-    rank = 4 if memory_format is devices.channels_last else 5
-    if x.ndim != rank:
-        raise RuntimeError(message(f"memory format {memory_format}: needs {rank} dimensions", got=f"shape {x.shape}"))
-    return np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)
-
-
-def contiguous(self: Tensor, memory_format: Any = devices.contiguous_format) -> Tensor:
-    """The tensor itself if its elements lie in memory in the wanted order, else a copy that does.
-
-    >>> import tapegrad as torch
-    >>> torch.zeros(2, 3).t().contiguous().stride()
-    (2, 1)
-    """
-    if memory_format is devices.preserve_format:
-        raise RuntimeError(message("contiguous: preserve_format says nothing about the order"))
-    if self.array.flags.c_contiguous if memory_format is devices.contiguous_format else self.is_contiguous(memory_format):
-        return self
-    return clone(self, memory_format=memory_format)
-
-
-# ---- another shape in place -------------------------------------------------------------------------------------------
-
-
-def changes_shape(name: str, function: Any, node: Any) -> None:
-    """Give a view its in-place method, recorded as `node`: the tensor itself takes on the shape and the strides."""
-    plain = function.op
-    own = op(plain.body, view=True, name=name, node=node)
-    for targets, formula in plain.formulas.items():
-        own.grad(*targets)(formula)
-    own.shape(plain.shape_rule)
-
-    def method(self, *args, **kwargs):
-        if modes.mode() is None:
-            check_inplace(name, self)
-        found = own(self, *args, **kwargs)
-        if self._view is not None:
-            self._view = found._view
-        self.array, self.node = found.array, found.node
-        self.bump()
-        if self._view is not None:
-            self._view.version = self._ver[0]
-        return self
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"In-place form of `{plain.name}`: this tensor takes on the new shape; the memory stays."
-    setattr(Tensor, name, method)
-
-
-def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """Change the shape in place, keeping the elements that fit in row-major order; new ones are undefined.
-
-    Raises:
-        RuntimeError: the tensor requires grad.
-
-    >>> import tapegrad as torch
-    >>> torch.arange(6).resize_(2, 2)
-    tensor([[0, 1],
-            [2, 3]])
-    """
-    shape = shapes.check_sizes("resize_", shapes.as_shape("resize_", sizes))
-    if self.requires_grad:
-        raise RuntimeError(message("resize_: a tensor that requires grad cannot be resized", fix="use .detach()"))
-    array, n = self.array, math.prod(shape)
-    if array.shape == shape:
-        return self
-    if n <= array.size and array.flags.c_contiguous:
-        self.array = array.reshape(-1)[:n].reshape(shape)
-    else:
-        self.array = np.zeros(shape, array.dtype)
-        kept = min(n, array.size)
-        self.array.reshape(-1)[:kept] = array.reshape(-1)[:kept]
-    self.bump()
-    return self
-
-
-def resize_as_(self: Tensor, the_template: Tensor, memory_format: Any = None) -> Tensor:
-    """`self.resize_(the_template.shape)`."""
-    return resize_(self, the_template.array.shape)
-
-
-def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
-    """Let this tensor share the memory, the shape and the strides of `source`; without one it becomes empty.
-
-    Raises:
-        RuntimeError: the dtypes differ, or the tensor requires grad.
-
-    >>> import tapegrad as torch
-    >>> torch.zeros(0).set_(torch.ones(2))
-    tensor([1., 1.])
-    """
-    if source is not None and source.array.dtype != self.array.dtype:
-        raise RuntimeError(message("set_: the dtypes differ", got=f"{self.dtype} and {source.dtype}"))
-    if modes.mode() is None:
-        check_inplace("set_", self)
-    self.array = np.empty(0, self.array.dtype) if source is None else source.array
-    self.node = self._view = None
-    self._ver = None
-    if source is not None:
-        if source._ver is None:
-            source._ver = [0]
-        self._ver = source._ver
-    self.bump()
-    return self
-
-
-changes_shape("squeeze_", squeeze, lambda node: _squeeze_name(node, 3))
-changes_shape("unsqueeze_", unsqueeze, "UnsqueezeBackward1")
-changes_shape("t_", t, "TBackward1")
-for _name in ("transpose_", "swapaxes_", "swapdims_"):
-    changes_shape(_name, transpose, "TransposeBackward1")
-
 for _function in (
-    view, view_as, reshape, reshape_as, flatten, unflatten, ravel, permute, transpose, swapaxes, swapdims, adjoint, movedim,
-    expand, expand_as, broadcast_to, contiguous, resize_, resize_as_, set_,
+    view, view_as, reshape, reshape_as, flatten, unflatten, permute, transpose, swapaxes, swapdims, adjoint, movedim,
+    expand, expand_as, broadcast_to,
 ):  # fmt: skip
     setattr(Tensor, _function.__name__, _function)
 moveaxis = Tensor.moveaxis = movedim  # type: ignore[attr-defined]

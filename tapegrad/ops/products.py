@@ -5,6 +5,7 @@ All but `trace` and `cross` are composed of recorded operations.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -207,7 +208,7 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
         chain[0] = reshape(chain[0], (1, -1))
     if column:
         chain[-1] = reshape(chain[-1], (-1, 1))
-    for k, (x, y) in enumerate(zip(chain, chain[1:])):
+    for k, (x, y) in enumerate(itertools.pairwise(chain)):
         if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[0]:
             got = f"{tuple(x.shape)} and {tuple(y.shape)}"
             raise RuntimeError(message(f"multi_dot: tensors {k} and {k + 1} cannot be multiplied", got=got))

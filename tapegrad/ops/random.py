@@ -6,22 +6,32 @@ depend on the values it replaces, so its gradient is zero.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .. import devices, dtypes, shapes
+from .. import dtypes, shapes
 from ..backends.cpu import counts, memory
 from ..backends.cpu import random as streams
 from ..core import dispatch
 from ..core.op import Array, op
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor
 from ..errors import message
 from .cast import as_dtype
 from .creation import finish
 from .filled import size_of, type_of, zeros_like
+from .generators import (
+    Generator,
+    chosen,
+    default_generator,
+    fork_rng,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 
 __all__ = [
     "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state",
@@ -31,123 +41,6 @@ __all__ = [
 
 INT64 = dtypes.int64.numpy
 Draw = Callable[[tuple[int, ...]], np.ndarray]
-
-# ---- generators ------------------------------------------------------------------------------------------------
-
-
-class Generator(streams.Generator):
-    """A stream of random numbers with its own state: the Mersenne Twister MT19937, as PyTorch's on the CPU.
-
-    Args:
-        device: "cpu", the only one there is.
-
-    Raises:
-        RuntimeError: any other device.
-
-    >>> import tapegrad as torch
-    >>> torch.rand(2, generator=torch.Generator().manual_seed(0))
-    tensor([0.4963, 0.7682])
-    """
-
-    __slots__ = ()
-
-    def __init__(self, device: Any = "cpu"):
-        super().__init__(str(devices.check_device("Generator", device)))
-        self.device = devices.CPU
-
-    def get_state(self) -> Tensor:  # type: ignore[override]
-        """The state as a uint8 tensor of 5056 bytes, in PyTorch's layout."""
-        return wrap(super().get_state())
-
-    def set_state(self, state: Tensor) -> Generator:  # type: ignore[override]
-        """Continue from a state that `get_state` returned; returns itself.
-
-        Raises:
-            TypeError: not a uint8 tensor.
-            RuntimeError: not such a state.
-        """
-        super().set_state(state.array if isinstance(state, Tensor) else state)  # type: ignore[arg-type]
-        return self
-
-    def clone_state(self) -> Generator:
-        """A second generator that will draw the same numbers."""
-        return Generator().set_state(self.get_state())
-
-    def __reduce__(self):
-        return Generator, (), self.get_state()
-
-    __setstate__ = set_state
-
-
-default_generator = Generator()
-
-
-def _generator(given: Any) -> streams.Generator:
-    if given is None:
-        return default_generator
-    if not isinstance(given, streams.Generator):
-        raise TypeError(message("generator: must be a torch.Generator", got=type(given).__name__))
-    return given
-
-
-def manual_seed(seed: int) -> Generator:
-    """Start the default generator's stream of `seed`, in [-2**63, 2**64); returns the generator.
-
-    >>> import tapegrad as torch
-    >>> _ = torch.manual_seed(0)
-    >>> torch.rand(2)
-    tensor([0.4963, 0.7682])
-    """
-    default_generator.manual_seed(int(seed))
-    return default_generator
-
-
-def seed() -> int:
-    """Seed the default generator with a number that cannot be foreseen, and return it."""
-    return default_generator.seed()
-
-
-def initial_seed() -> int:
-    """The seed that the default generator started from."""
-    return default_generator.initial_seed()
-
-
-def get_rng_state() -> Tensor:
-    """The state of the default generator as a uint8 tensor."""
-    return default_generator.get_state()
-
-
-def set_rng_state(new_state: Tensor) -> None:
-    """Continue the default generator from a state that `get_rng_state` returned.
-
-    >>> import tapegrad as torch
-    >>> state = torch.get_rng_state()
-    >>> x = torch.rand(2)
-    >>> torch.set_rng_state(state)
-    >>> bool((torch.rand(2) == x).all())
-    True
-    """
-    default_generator.set_state(new_state)
-
-
-@contextlib.contextmanager
-def fork_rng(devices: Any = None, enabled: bool = True, **options: Any) -> Iterator[None]:
-    """Leave the default generator as it was before the `with` block.
-
-    >>> import tapegrad as torch
-    >>> _ = torch.manual_seed(0)
-    >>> with torch.random.fork_rng():
-    ...     _ = torch.rand(10)
-    >>> torch.rand(2)
-    tensor([0.4963, 0.7682])
-    """
-    before = default_generator.get_state() if enabled else None
-    try:
-        yield
-    finally:
-        if before is not None:
-            default_generator.set_state(before)
-
 
 # ---- of a given shape --------------------------------------------------------------------------------------------
 
@@ -178,7 +71,7 @@ def rand(
             [0.0885, 0.1320]])
     """
     shape, d = size_of("rand", sizes, size), type_of("rand", dtype, out)
-    return finish("rand", streams.uniform(_generator(generator), shape, d), device, requires_grad, out, layout)
+    return finish("rand", streams.uniform(chosen(generator), shape, d), device, requires_grad, out, layout)
 
 
 def randn(
@@ -193,7 +86,7 @@ def randn(
     tensor([ 1.5410, -0.2934, -2.1788])
     """
     shape, d = size_of("randn", sizes, size), type_of("randn", dtype, out)
-    return finish("randn", streams.normal(_generator(generator), shape, d), device, requires_grad, out, layout)
+    return finish("randn", streams.normal(chosen(generator), shape, d), device, requires_grad, out, layout)
 
 
 def _integer(where: str, name: str, value: Any) -> int:
@@ -249,7 +142,7 @@ def randint(
         raise TypeError(message("randint: the size must be a tuple", got=size))
     shape = size_of("randint", (), size)
     d = INT64 if dtype is None and out is None else type_of("randint", dtype, out)
-    array = streams.integers(_generator(generator), shape, d, low, high)
+    array = np.ascontiguousarray(streams.integers(chosen(generator), shape, d, low, high)).reshape(shape)
     return finish("randint", array, device, requires_grad, out, layout)
 
 
@@ -265,10 +158,10 @@ def randperm(
     >>> import tapegrad as torch
     >>> _ = torch.manual_seed(0)
     >>> torch.randperm(4)
-    tensor([2, 0, 1, 3])
+    tensor([0, 1, 3, 2])
     """
     d = INT64 if dtype is None and out is None else type_of("randperm", dtype, out)
-    array = streams.permutation(_generator(generator), _integer("randperm", "n", n), d)
+    array = streams.permutation(chosen(generator), _integer("randperm", "n", n), d)
     return finish("randperm", array, device, requires_grad, out, layout)
 
 
@@ -300,7 +193,7 @@ def rand_like(
     requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Numbers drawn uniformly from [0, 1) in the shape and dtype of `input`, unless given otherwise."""
-    gen = _generator(generator)
+    gen = chosen(generator)
 
     def draw(shape: tuple, d: np.dtype, contiguous: bool) -> np.ndarray:
         return streams.uniform(gen, shape, d)
@@ -313,7 +206,7 @@ def randn_like(
     requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Numbers drawn from N(0, 1) in the shape and dtype of `input`, unless given otherwise."""
-    gen = _generator(generator)
+    gen = chosen(generator)
 
     def draw(shape: tuple, d: np.dtype, contiguous: bool) -> np.ndarray:
         return streams.normal(gen, shape, d, 0.0, 1.0, not contiguous)
@@ -330,7 +223,7 @@ def randint_like(
     low, high, rest = _interval("randint_like", args, low, high)
     if rest:
         raise TypeError(message("randint_like: too many arguments", got=rest))
-    gen = _generator(generator)
+    gen = chosen(generator)
 
     def draw(shape: tuple, d: np.dtype, contiguous: bool) -> np.ndarray:
         return streams.integers(gen, shape, d, low, high)
@@ -382,7 +275,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None, o
     >>> torch.bernoulli(torch.tensor([0.0, 1.0, 0.5]))
     tensor([0., 1., 1.])
     """
-    gen = _generator(generator)
+    gen = chosen(generator)
 
     def draw(x: np.ndarray, y: None) -> np.ndarray:
         if p is not None:
@@ -421,7 +314,7 @@ def normal(
     >>> torch.normal(10.0, 2.0, (3,))
     tensor([13.0820,  9.4131,  5.6424])
     """
-    gen = _generator(generator)
+    gen = chosen(generator)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         if size is None:
             raise TypeError(message("normal: no size given", expected="normal(mean, std, size), or tensors"))
@@ -464,7 +357,7 @@ def multinomial(
     """
     if out is not None and out.dtype is not dtypes.int64:
         raise RuntimeError(message("multinomial: out must be int64", got=out.dtype))
-    array = streams.multinomial(_generator(generator), input.array, _integer("multinomial", "k", num_samples), replacement)
+    array = streams.multinomial(chosen(generator), input.array, _integer("multinomial", "k", num_samples), replacement)
     return finish("multinomial", array.astype(INT64, copy=False), None, False, out)
 
 
@@ -479,7 +372,7 @@ def poisson(input: Tensor, generator: Any = None) -> Tensor:
     >>> torch.poisson(torch.tensor([1.0, 5.0, 20.0]))
     tensor([ 2.,  6., 19.])
     """
-    gen = _generator(generator)
+    gen = chosen(generator)
     return _sample(input, None, lambda x, y: counts.poisson(gen, x), "PoissonBackward0")
 
 
@@ -491,13 +384,13 @@ def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     >>> torch.binomial(torch.tensor([10.0, 5.0]), torch.tensor([0.5, 0.3]))
     tensor([7., 1.])
     """
-    gen = _generator(generator)
+    gen = chosen(generator)
     return _sample(count, prob, lambda x, y: counts.binomial(gen, x, y), "BinomialBackward0")
 
 
 def dropout_mask(like: np.ndarray, p: float, generator: Any = None) -> np.ndarray:
     """What dropout with probability `p` keeps of an array like this (bool), drawn as PyTorch draws it."""
-    gen = _generator(generator)
+    gen = chosen(generator)
     return in_memory_order(np.empty_like(like, np.bool_), lambda shape: streams.dropout_mask(gen, p, shape))
 
 
@@ -538,7 +431,7 @@ def _uniform_(self: Tensor, *args: Any, generator: Any = None, **named: Any) -> 
     tensor([1.4963, 1.7682])
     """
     low, high = _arguments("uniform_", args, named, **{"from": 0.0, "to": 1.0})
-    gen = _generator(generator)
+    gen = chosen(generator)
     return _overwrite(self, "uniform_", "UniformBackward0", lambda shape, d: streams.uniform(gen, shape, d, low, high))
 
 
@@ -553,7 +446,7 @@ def _normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: An
     >>> torch.zeros(2).normal_()
     tensor([ 1.5410, -0.2934])
     """
-    gen, pairs = _generator(generator), not self.array.flags.c_contiguous
+    gen, pairs = chosen(generator), not self.array.flags.c_contiguous
 
     def draw(shape: tuple, d: np.dtype) -> np.ndarray:
         return streams.normal(gen, shape, d, mean, std, pairs)
@@ -572,7 +465,7 @@ def _random_(self: Tensor, *args: Any, generator: Any = None, **named: Any) -> T
     >>> torch.zeros(4).random_(10)
     tensor([4., 9., 3., 0.])
     """
-    gen = _generator(generator)
+    gen = chosen(generator)
     if len(args) == 1 and not named:
         low, high, label = 0, args[0], "RandomBackward1"
     else:
@@ -597,7 +490,7 @@ def _bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     >>> torch.zeros(4).bernoulli_(0.5)
     tensor([0., 0., 1., 0.])
     """
-    gen = _generator(generator)
+    gen = chosen(generator)
     if not isinstance(p, Tensor):
         return _overwrite(
             self, "bernoulli_", "BernoulliBackward2", lambda shape, d: streams.bernoulli(gen, float(p), shape, d)
@@ -615,7 +508,7 @@ def _bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
 
 def _exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with waiting times of density `lambd * exp(-lambd * x)`."""
-    gen = _generator(generator)
+    gen = chosen(generator)
     return _overwrite(
         self, "exponential_", "ExponentialBackward0", lambda shape, d: streams.exponential(gen, shape, d, lambd)
     )
@@ -623,21 +516,19 @@ def _exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) ->
 
 def _geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
     """Fill with numbers of trials up to the first success, each of which has probability `p`."""
-    gen = _generator(generator)
+    gen = chosen(generator)
     return _overwrite(self, "geometric_", "GeometricBackward0", lambda shape, d: streams.geometric(gen, shape, d, p))
 
 
 def _cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with numbers of the Cauchy distribution of this median and half width at half maximum."""
-    gen = _generator(generator)
-    return _overwrite(
-        self, "cauchy_", "CauchyBackward0", lambda shape, d: streams.cauchy(gen, shape, d, median, sigma)
-    )
+    gen = chosen(generator)
+    return _overwrite(self, "cauchy_", "CauchyBackward0", lambda shape, d: streams.cauchy(gen, shape, d, median, sigma))
 
 
 def _log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
     """Fill with exponentials of numbers drawn from N(mean, std**2)."""
-    gen = _generator(generator)
+    gen = chosen(generator)
     return _overwrite(
         self, "log_normal_", "LogNormalBackward0", lambda shape, d: streams.log_normal(gen, shape, d, mean, std)
     )

@@ -20,13 +20,13 @@ from .reduce import sum
 from .scatter import index_select
 from .windows import diagonal, diagonal_backward, select, slice_dim, strided_arguments
 
-__all__ = [
-    "repeat_interleave", "tile", "flip", "fliplr", "flipud", "roll", "rot90", "tril", "triu", "diag", "diag_embed", "diagflat",
-    "diagonal_copy", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter",
-]  # fmt: skip
+__all__ = """
+    repeat_interleave tile flip fliplr flipud roll rot90 tril triu diag diag_embed diagflat diagonal_copy
+    select_scatter slice_scatter diagonal_scatter as_strided_scatter
+""".split()
 
 
-# ---- repeated ---------------------------------------------------------------------------------------------------------
+# ---- repeated --------------------------------------------------------------------------------------------------------
 
 
 @op(name="repeat")
@@ -94,7 +94,9 @@ def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
     return repeat_dims(input, (1,) * (input.ndim - len(repeats)) + repeats)
 
 
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Each element (along `dim`; of all, if None) repeated in place; given repeats alone, the indices that do it.
 
     Args:
@@ -136,13 +138,15 @@ def _counts(repeats: Tensor, n: int) -> Array:
     array = repeats.array
     if array.ndim != 1 or array.dtype.kind not in "iu" or array.size != n:
         expected = f"a vector of {n} integers"
-        raise RuntimeError(message("repeat_interleave: wrong repeats", got=f"{repeats.dtype} {array.shape}", expected=expected))
+        raise RuntimeError(
+            message("repeat_interleave: wrong repeats", got=f"{repeats.dtype} {array.shape}", expected=expected)
+        )
     if (array < 0).any():
         raise RuntimeError(message("repeat_interleave: repeats are negative", got=array.tolist()))
     return array
 
 
-# ---- reversed, moved round, turned --------------------------------------------------------------------------------------
+# ---- reversed, moved round, turned -----------------------------------------------------------------------------------
 
 
 @op(name="flip")
@@ -229,7 +233,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     over = () if dims is None else shapes.as_shape("roll", (dims,))
     if not input.ndim and over:
         raise IndexError(message("roll: a 0-d tensor has no dimensions", got=f"dims={over}"))
-    if not moves or len(moves) != len(over) and (over or len(moves) > 1):
+    if not moves or (len(moves) != len(over) and (over or len(moves) > 1)):
         raise RuntimeError(message("roll: one shift for each dimension", got=f"shifts={moves}, dims={over}"))
     return _roll(input, moves, over)
 
@@ -257,7 +261,7 @@ def _(g, k, dims):
     return rot90(g, -k, dims)
 
 
-# ---- triangles and diagonals ---------------------------------------------------------------------------------------------
+# ---- triangles and diagonals -----------------------------------------------------------------------------------------
 
 
 def _matrix(where: str, x: Array) -> Array:
@@ -425,7 +429,7 @@ def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tenso
     return self
 
 
-# ---- a window replaced ---------------------------------------------------------------------------------------------------
+# ---- a window replaced -----------------------------------------------------------------------------------------------
 
 
 def _scatter(name: str, view: Any) -> Any:
@@ -520,15 +524,19 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, stora
     """
     size, stride, offset, source = strided_arguments("as_strided_scatter", input, size, stride, storage_offset)
     if tuple(src.shape) != size:
-        raise RuntimeError(message("as_strided_scatter: src must have the size of the window", got=tuple(src.shape), expected=size))
+        raise RuntimeError(
+            message("as_strided_scatter: src must have the size of the window", got=tuple(src.shape), expected=size)
+        )
     places = kernels.element_numbers((size, stride, offset), source)
     if (places < 0).any():
-        raise RuntimeError(message("as_strided_scatter: the window would leave the tensor", got=f"size {size}, stride {stride}"))
+        raise RuntimeError(
+            message("as_strided_scatter: the window would leave the tensor", got=f"size {size}, stride {stride}")
+        )
     flat = put_index(reshape(input, -1), reshape(src, -1), (places.reshape(-1),))
     return reshape(flat, tuple(input.shape))
 
 
-# ---- added up again --------------------------------------------------------------------------------------------------------
+# ---- added up again --------------------------------------------------------------------------------------------------
 
 
 def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
@@ -553,7 +561,7 @@ def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
 
 
 for _function in (
-    repeat, tile, repeat_interleave, flip, fliplr, flipud, roll, diag, diagflat, fill_diagonal_, select_scatter, slice_scatter,
-    diagonal_scatter, as_strided_scatter, sum_to_size,
+    repeat, tile, repeat_interleave, flip, fliplr, flipud, roll, diag, diagflat, fill_diagonal_, select_scatter,
+    slice_scatter, diagonal_scatter, as_strided_scatter, sum_to_size,
 ):  # fmt: skip
     setattr(Tensor, _function.__name__, _function)

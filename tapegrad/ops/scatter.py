@@ -20,15 +20,14 @@ from .index import basic_index_backward
 from .movement import broadcast_to, reshape
 from .reduce import sum
 
-__all__ = [
-    "gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "index_add", "index_copy", "index_fill",
-    "index_reduce", "take_along_dim",
-]  # fmt: skip
+__all__ = """
+    gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_reduce take_along_dim
+""".split()
 
 
 INTEGERS = "ilq"  # the dtype characters of int32 and int64
 
-# ---- checks -----------------------------------------------------------------------------------------------------------
+# ---- checks ----------------------------------------------------------------------------------------------------------
 
 
 def _lines(where: str, x: Array, dim: int, index: Array, source: Array | None = None) -> int:
@@ -37,7 +36,9 @@ def _lines(where: str, x: Array, dim: int, index: Array, source: Array | None = 
     if index.size == 0:
         return dim
     if index.dtype.char not in INTEGERS:
-        raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
+        raise RuntimeError(
+            message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()")
+        )
     if source is None and index.ndim == x.ndim == 2 and index.shape[1 - dim] <= x.shape[1 - dim]:
         return dim  # nothing else can be wrong
     others = (x,) if source is None else (x, source)
@@ -47,7 +48,9 @@ def _lines(where: str, x: Array, dim: int, index: Array, source: Array | None = 
     sizes = (1,) if x.ndim == 0 else x.shape
     for i, n in enumerate(index.shape):
         if (i != dim and n > sizes[i]) or (source is not None and source.ndim and n > source.shape[i]):
-            text = message(f"{where}: the index is larger than another tensor in dimension {i}", got=_shapes(index, *others))
+            text = message(
+                f"{where}: the index is larger than another tensor in dimension {i}", got=_shapes(index, *others)
+            )
             raise RuntimeError(text)
     if source is not None and source.dtype != x.dtype:
         raise RuntimeError(message(f"{where}: the dtypes differ", got=f"{x.dtype} and {source.dtype}"))
@@ -64,19 +67,25 @@ def _slices(where: str, x: Array, dim: int, index: Array, source: Array | None =
     if index.ndim > 1:
         raise IndexError(message(f"{where}: the index must be a vector", got=f"shape {index.shape}"))
     if index.dtype.char not in INTEGERS:
-        raise RuntimeError(message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()"))
+        raise RuntimeError(
+            message(f"{where}: the index must be int64 or int32", got=index.dtype, fix="convert with .long()")
+        )
     if source is None:
         return dim
     if source.dtype != x.dtype:
         raise RuntimeError(message(f"{where}: the dtypes differ", got=f"{x.dtype} and {source.dtype}"))
     want = (*x.shape[:dim], index.size, *x.shape[dim + 1 :]) if x.ndim else ()
-    if source.shape != want and not (source.ndim == 0 and index.size == 1 and x.ndim <= 1) and not (x.ndim == 0 and source.size == 1):
+    if (
+        source.shape != want
+        and not (source.ndim == 0 and index.size == 1 and x.ndim <= 1)
+        and not (x.ndim == 0 and source.size == 1)
+    ):
         text = message(f"{where}: the source does not have one slice for each index", got=source.shape, expected=want)
         raise (IndexError if where == "index_copy" and source.ndim != x.ndim else RuntimeError)(text)
     return dim
 
 
-# ---- gather -------------------------------------------------------------------------------------------------------------
+# ---- gather ----------------------------------------------------------------------------------------------------------
 
 
 @op(method=True)
@@ -152,7 +161,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     return gather(broadcast_to(input, have), dim, broadcast_to(indices, want) % max(have[dim], 1), **extra)
 
 
-# ---- scatter ------------------------------------------------------------------------------------------------------------
+# ---- scatter ---------------------------------------------------------------------------------------------------------
 
 
 def _part(g: Any, index: Any, shape: tuple[int, ...], dim: int) -> Any:
@@ -212,9 +221,16 @@ def _scatter_combine(x: Array, dim, index: Array, src: Array, reduce):
 
 
 def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+    out: Any = None,
 ) -> Tensor:
-    """A copy of `input` with `src` written to the places that `index` names: `out[index[i][j]][j] = src[i][j]` for `dim` 0.
+    """A copy of `input` with `src` written where `index` says: `out[index[i][j]][j] = src[i][j]` for `dim` 0.
 
     Args:
         index: int64, as many dimensions as `input`, not larger than `src`, nor (but along `dim`) than `input`.
@@ -244,10 +260,16 @@ def _scatter_of(index: Tensor, x: Tensor, value: Any, reduce: str | None) -> tup
     return _scatter_combine, (value, "sum" if reduce == "add" else "prod")
 
 
-_SCATTER_METHODS = {scatter_source: "_scatter_source_", scatter_value: "_scatter_value_", _scatter_combine: "_scatter_combine_"}
+_SCATTER_METHODS = {
+    scatter_source: "_scatter_source_",
+    scatter_value: "_scatter_value_",
+    _scatter_combine: "_scatter_combine_",
+}
 
 
-def scatter_(self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+def scatter_(
+    self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
     """In-place form of `scatter`."""
     function, rest = _scatter_of(index, self, value if src is None else src, reduce)
     return getattr(self, _SCATTER_METHODS[function])(dim, index, *rest)
@@ -287,7 +309,7 @@ def _(g, dim, index, src_shape):
     return _part(g, index, src_shape, dim)
 
 
-# ---- scatter_reduce and index_reduce --------------------------------------------------------------------------------------
+# ---- scatter_reduce and index_reduce ---------------------------------------------------------------------------------
 
 
 @writes(method=True)
@@ -302,7 +324,8 @@ def scatter_reduce(x: Array, dim, index: Array, src: Array, reduce, *, include_s
         RuntimeError: an index out of range, shapes or dtypes that do not fit.
 
     >>> import tapegrad as torch
-    >>> torch.zeros(2).scatter_reduce(0, torch.tensor([0, 0, 1]), torch.tensor([1.0, 3.0, 2.0]), "mean", include_self=False)
+    >>> index, src = torch.tensor([0, 0, 1]), torch.tensor([1.0, 3.0, 2.0])
+    >>> torch.zeros(2).scatter_reduce(0, index, src, "mean", include_self=False)
     tensor([2., 2.])
     """
     dim = _lines("scatter_reduce", x, dim, index, src)
@@ -364,7 +387,7 @@ def _product_gradients(g, x, dim, index, src, include_self, out) -> tuple:
 def index_reduce(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Any = None
 ) -> Tensor:
-    """A copy of `input` in which slices along `dim` are combined with the slices of `source` that `index` sends to them.
+    """A copy of `input` in which slices along `dim` are combined with the slices of `source` sent to them.
 
     Args:
         reduce: "prod", "mean", "amax" or "amin".
@@ -380,19 +403,25 @@ def index_reduce(
 
 def _wide_index(x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> Tensor:
     if reduce not in ("prod", "mean", "amax", "amin"):
-        raise RuntimeError(message("index_reduce: unknown reduce", got=repr(reduce), expected="'prod', 'mean', 'amax' or 'amin'"))
+        raise RuntimeError(
+            message("index_reduce: unknown reduce", got=repr(reduce), expected="'prod', 'mean', 'amax' or 'amin'")
+        )
     dim = _slices("index_reduce", x.array, dim, index.array, source.array)
     ndim = source.ndim
-    return broadcast_to(reshape(index, (1,) * dim + (-1,) + (1,) * (ndim - dim - 1) if ndim else ()), tuple(source.shape))
+    return broadcast_to(
+        reshape(index, (1,) * dim + (-1,) + (1,) * (ndim - dim - 1) if ndim else ()), tuple(source.shape)
+    )
 
 
-def index_reduce_(self: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+def index_reduce_(
+    self: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
     """In-place form of `index_reduce`."""
     wide = _wide_index(self, dim, index, source, reduce)
     return self.scatter_reduce_(dim, wide, source, reduce, include_self=include_self)  # type: ignore[attr-defined]
 
 
-# ---- index_select and its family ------------------------------------------------------------------------------------------
+# ---- index_select and its family -------------------------------------------------------------------------------------
 
 
 @op(method=True)
@@ -515,7 +544,9 @@ def _(g, dim, index):
 @writes(name="index_fill_tensor", node="IndexFillBackward1", inplace="_index_fill_tensor_")
 def _index_fill_tensor(x: Array, dim, index: Array, value: Array):
     if value.ndim:
-        raise RuntimeError(message("index_fill: the value must be a number or a 0-d tensor", got=f"shape {value.shape}"))
+        raise RuntimeError(
+            message("index_fill: the value must be a number or a 0-d tensor", got=f"shape {value.shape}")
+        )
     dim = _slices("index_fill", x, dim, index)
     kernels.index_fill(x, dim, index, value)
 

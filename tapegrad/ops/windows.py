@@ -17,14 +17,14 @@ from ..backends.cpu import index as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
-from .movement import changes_shape
+from .memory import changes_shape
 
 __all__ = ["select", "narrow", "narrow_copy", "diagonal", "as_strided", "unfold_copy"]
 
 _ALL = builtins.slice(None)
 
 
-# ---- one index of a dimension -----------------------------------------------------------------------------------------
+# ---- one index of a dimension ----------------------------------------------------------------------------------------
 
 
 @op(view=True, method=True)
@@ -88,7 +88,7 @@ def check_index(where: str, index: int, shape: tuple[int, ...], dim: int) -> Non
         )
 
 
-# ---- a range of a dimension -------------------------------------------------------------------------------------------
+# ---- a range of a dimension ------------------------------------------------------------------------------------------
 
 
 def _cut(dim: int, start: Any, end: Any, step: int) -> tuple:
@@ -135,7 +135,9 @@ def _range(where: str, shape: tuple[int, ...], dim: int, start: Any, length: int
         raise RuntimeError(message(f"{where}: a 0-d tensor has no range"))
     dim = shapes.axis(where, dim, len(shape))
     if isinstance(start, Tensor) and (start.array.ndim or start.array.dtype.kind not in "iu"):
-        raise RuntimeError(message(f"{where}: start must be an integer", got=f"{start.dtype} of shape {tuple(start.shape)}"))
+        raise RuntimeError(
+            message(f"{where}: start must be an integer", got=f"{start.dtype} of shape {tuple(start.shape)}")
+        )
     n, start = shape[dim], operator.index(start)
     if length < 0:
         raise RuntimeError(message(f"{where}: the length is negative", got=length))
@@ -144,7 +146,9 @@ def _range(where: str, shape: tuple[int, ...], dim: int, start: Any, length: int
         raise IndexError(text)
     start = start + n if start < 0 else start
     if start + length > n:
-        text = message(f"{where}: the range ends beyond dimension {dim}", got=f"{start} + {length}", expected=f"at most {n}")
+        text = message(
+            f"{where}: the range ends beyond dimension {dim}", got=f"{start} + {length}", expected=f"at most {n}"
+        )
         raise RuntimeError(text)
     return dim, start
 
@@ -187,7 +191,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor
     return _narrow_copy(input, dim, start, length) if out is None else _narrow_copy(input, dim, start, length, out=out)
 
 
-# ---- diagonals --------------------------------------------------------------------------------------------------------
+# ---- diagonals -------------------------------------------------------------------------------------------------------
 
 
 @op(view=True, method=True)
@@ -254,7 +258,7 @@ def _(g, offset, dim1, dim2):
     return diagonal(g, offset, dim1, dim2)
 
 
-# ---- sliding windows --------------------------------------------------------------------------------------------------
+# ---- sliding windows -------------------------------------------------------------------------------------------------
 
 
 def _windows(x: tuple[int, ...], dimension: int, size: int, step: int) -> tuple[int, tuple[int, ...]]:
@@ -266,7 +270,9 @@ def _windows(x: tuple[int, ...], dimension: int, size: int, step: int) -> tuple[
     if size < 0:
         raise RuntimeError(message("unfold: the size is negative", got=size))
     if size > n:
-        raise RuntimeError(message(f"unfold: a window is longer than dimension {dim}", got=size, expected=f"at most {n}"))
+        raise RuntimeError(
+            message(f"unfold: a window is longer than dimension {dim}", got=size, expected=f"at most {n}")
+        )
     if not x:
         return 0, (size,)
     return dim, (*x[:dim], (n - size) // step + 1, *x[dim + 1 :], size)
@@ -325,7 +331,7 @@ def _(g, dim, size, step):
     return unfold(g, dim, size, step)
 
 
-# ---- any strides ------------------------------------------------------------------------------------------------------
+# ---- any strides -----------------------------------------------------------------------------------------------------
 
 
 @op(view=True, name="as_strided")
@@ -383,7 +389,9 @@ def strided_arguments(where: str, x: Tensor, size: Any, stride: Any, storage_off
         raise RuntimeError(message(f"{where}: one stride for each size", got=f"{list(size)} and {list(stride)}"))
     shapes.check_sizes(where, size)
     if offset < 0 or any(s < 0 for s in stride):
-        raise RuntimeError(message(f"{where}: strides and the offset are not negative", got=f"{list(stride)}, {offset}"))
+        raise RuntimeError(
+            message(f"{where}: strides and the offset are not negative", got=f"{list(stride)}, {offset}")
+        )
     return size, stride, offset, (tuple(x.array.shape), x.stride(), own)
 
 

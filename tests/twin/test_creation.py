@@ -1,4 +1,4 @@
-"""Creation and conversion against PyTorch: the same expression gives the same text, dtype, strides and kind of error."""
+"""Creation and conversion against PyTorch: an expression gives the same text, dtype, strides, and kind of error."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ iinfo(int32)
 iinfo(uint8)
 iinfo(T.bool)
 iinfo(float32)
-[(i.eps, i.tiny, i.resolution, i.dtype, i.bits, i.max, i.min) for i in map(finfo, (float16, bfloat16, float32, float64))]
+[(i.eps, i.tiny, i.resolution, i.dtype, i.bits, i.max) for i in map(finfo, (float16, bfloat16, float32, float64))]
 (iinfo(int8).dtype, iinfo(int8).bits, iinfo(int8).max)"""
 
 CASTS = """\

@@ -341,6 +341,36 @@ def test_init_signature(name):
     compare_signatures(getattr(tapegrad.nn.init, name), getattr(torch.nn.init, name))
 
 
+INITIAL = [
+    ("uniform_", (20, 30), (-1.0, 3.0)), ("normal_", (20, 30), (1.0, 2.0)), ("constant_", (3,), (2.0,)),
+    ("ones_", (3,), ()), ("zeros_", (3,), ()), ("eye_", (3, 5), ()), ("dirac_", (6, 2, 3, 3), (2,)),
+    ("xavier_uniform_", (6, 4, 3), (2.0,)), ("xavier_normal_", (30, 20), ()),
+    ("kaiming_uniform_", (30, 20), (0.3, "fan_out")), ("kaiming_normal_", (6, 4, 3), (0, "fan_in", "relu")),
+    ("orthogonal_", (7, 4), (2.0,)), ("orthogonal_", (4, 3, 3), ()), ("sparse_", (20, 5), (0.33, 0.5)),
+    ("trunc_normal_", (40, 30), ()), ("trunc_normal_", (40, 30), (0.5, 2.0, 3.0, 4.0)),
+    ("trunc_normal_", (500,), (0.0, 1.0, 1.5, 1.8)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name, shape, args", INITIAL)
+def test_initial_values(name, shape, args, dtype):
+    """The same draws, and as many of them: the next one is the same too."""
+    found = []
+    for lib in (tapegrad, torch):
+        lib.manual_seed(7)
+        values = getattr(lib.nn.init, name)(lib.empty(shape, dtype=getattr(lib, dtype)), *args)
+        found.append((values.numpy(), lib.rand(3).numpy()))
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    scale = 2e-6 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(found[0][0], found[1][0], scale, scale)
+
+
+@pytest.mark.parametrize("nonlinearity", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+def test_gains(nonlinearity):
+    assert tapegrad.nn.init.calculate_gain(nonlinearity) == torch.nn.init.calculate_gain(nonlinearity)
+
+
 def compare_signatures(ours, theirs):
     found = []
     for function in (ours, theirs):

@@ -236,6 +236,104 @@ def parameters_as_objects(lib):
     ]
 
 
+def sequences(lib):
+    nn = lib.nn
+    s = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Tanh())
+    story = [
+        repr(s[-1]),
+        repr(s[1:]),
+        repr(s[:0]),
+        repr(s + s),
+        repr(s * 2),
+        repr(2 * s),
+        len(s),
+        [type(m).__name__ for m in s],
+    ]
+    story += [
+        fails(lambda: s[5]),
+        fails(lambda: s["a"]),
+        fails(lambda: s * 0),
+        fails(lambda: s * "a"),
+        fails(lambda: s + 3),
+    ]
+    story += [fails(lambda: s.insert(9, nn.Tanh())), fails(lambda: s.insert(0, 3)), fails(lambda: s.extend(3))]
+    story += [
+        fails(lambda: s.append(3)),
+        fails(lambda: nn.Sequential(3)),
+        fails(lambda: nn.Sequential({"a": nn.Tanh()})),
+    ]
+    del s[0]
+    s.append(nn.GELU()).extend(nn.Sequential(nn.SiLU())).insert(0, nn.Sigmoid())
+    s[1] = nn.ELU()
+    story += [repr(s), list(s._modules), repr(s.pop(0)), repr(s.pop(-1)), repr(s)]
+    s += nn.Sequential(nn.ReLU())
+    s *= 2
+    named = nn.Sequential(OrderedDict(a=nn.Tanh(), b=nn.ReLU()))
+    story += [repr(s), repr(named), repr(named[1]), list(named.state_dict()), fails(lambda: named[2])]
+    named.append(nn.GELU())
+    return [*story, repr(named)]
+
+
+def lists_and_dictionaries(lib):
+    nn = lib.nn
+    a = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1), nn.Tanh(), nn.Linear(1, 1)])
+    story = [repr(a), repr(a[1:]), repr(a[-1]), fails(lambda: a[9]), fails(lambda: a["0"]), fails(lambda: a(1))]
+    del a[1]
+    a.insert(1, nn.ReLU())
+    a.append(nn.ReLU()).extend([nn.ReLU()])
+    a += [nn.Tanh()]
+    story += [
+        repr(a),
+        list(a._modules),
+        repr(a + [nn.Tanh()]),
+        repr(a.pop(1)),
+        repr(a.pop(slice(0, 2))),
+        repr(a),
+        len(a),
+    ]
+    story += [fails(lambda: a.extend(3)), fails(lambda: a.append(3)), [type(m).__name__ for m in reversed(a)]]
+    d = nn.ModuleDict({"b": nn.Tanh(), "a": nn.ReLU()})
+    story += [
+        repr(d),
+        list(d),
+        list(d.keys()),
+        [k for k, _ in d.items()],
+        len(list(d.values())),
+        "a" in d,
+        fails(lambda: d["z"]),
+    ]
+    d.update([("q", nn.GELU()), ("b", nn.SiLU())])
+    story += [repr(d), repr(d.pop("q")), fails(lambda: d.update(3)), fails(lambda: d.update([3]))]
+    story += [
+        fails(lambda: d.update([(1, 2, 3)])),
+        fails(lambda: d.update({1: nn.Tanh()})),
+        fails(lambda: d.update({"x": 3})),
+    ]
+    del d["a"]
+    return [*story, repr(d), d.clear(), repr(d), fails(lambda: nn.ModuleDict({"type": nn.Tanh()}))]
+
+
+def parameter_containers(lib):
+    nn = lib.nn
+    p = nn.ParameterList([nn.Parameter(lib.ones(2)), lib.zeros(1), 3, "x"])
+    story = [repr(p), list(p.state_dict()), p[0], p[-1], repr(p[1:3]), len(p), fails(lambda: p[9]), fails(lambda: p(1))]
+    p[0] = lib.ones(3)
+    p.append(lib.zeros(2)).extend([1])
+    p += [lib.ones(1)]
+    story += [repr(p), list(p), fails(lambda: p.extend(3)), fails(lambda: p.extend(lib.ones(2)))]
+    d = nn.ParameterDict({"b": lib.ones(2), "a": nn.Parameter(lib.zeros(1)), "c": 3})
+    story += [repr(d), list(d), d["b"], list(reversed(d)), d.get("q"), d.get("q", 5), d.pop("b"), d.popitem()]
+    story += [d.setdefault("m", lib.ones(1)), d.setdefault("n"), repr(d | {"k": lib.ones(1)}), repr(d.copy())]
+    story += [list({"k": 1} | d), repr(d.fromkeys(["x"], lib.ones(1))), fails(lambda: d["z"]), fails(lambda: d(1))]
+    d.update([("y", lib.ones(1)), ("x", lib.ones(1))])
+    d.update({"z": lib.ones(1), "w": lib.ones(1)})
+    d["5"] = lib.ones(2, 3)
+    story += [repr(d), "5" in d, list(d.state_dict()), fails(lambda: d.update(3)), fails(lambda: d.update([3]))]
+    del d["5"]
+    story += [fails(lambda: d.pop("5")), fails(lambda: setattr(d, "weight", 3)), len(d), d.clear(), len(d), repr(d)]
+    return story
+
+
 # ---- the call and its hooks ------------------------------------------------------------------------------------------
 
 
@@ -350,6 +448,9 @@ PROGRAMS = [
     directory,
     registration_hooks,
     printed,
+    sequences,
+    lists_and_dictionaries,
+    parameter_containers,
     parameters_as_objects,
     forward_hooks,
     failing_hooks,

@@ -51,7 +51,7 @@ def optimizers() -> list[str]:
         and issubclass(value, tapegrad.optim.Optimizer)
         and value is not tapegrad.optim.Optimizer
     ]
-    return sorted(name for name in found if name != "LBFGS")
+    return sorted(name for name in found if name != "LBFGS")  # it is no rule, and has its own tests below
 
 
 def cases() -> list:
@@ -253,6 +253,60 @@ def test_refuses_what_pytorch_refuses(name, kwargs):
     assert str(value) in str(caught.value) or isinstance(value, bool)
 
 
+def valley(x):
+    return (1 - x[0]) ** 2 + 10 * (x[1] - x[0] ** 2) ** 2
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"line_search_fn": "strong_wolfe"},
+        {"line_search_fn": "strong_wolfe", "history_size": 2, "max_iter": 4},
+        {"line_search_fn": "strong_wolfe", "lr": 5.0, "max_eval": 6},
+        {"lr": 0.05},
+        {"lr": 0.05, "history_size": 3, "max_iter": 5, "tolerance_change": 1e-4},
+        {"lr": 0.1, "max_iter": 1},
+    ],
+    ids=repr,
+)
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")  # PyTorch's LBFGS does it
+def test_lbfgs(kwargs):
+    """The same points, evaluations and state; its checkpoint is interchangeable."""
+    found = []
+    state = None
+    for module in (torch, tapegrad):
+        x = module.tensor([-1.2, 1.0], dtype=module.float64, requires_grad=True)
+        z = module.tensor(0.3 - 2j, dtype=module.complex128, requires_grad=True)
+        unused = module.ones(2, dtype=module.float64, requires_grad=True)
+        optimizer = module.optim.LBFGS([x, z, unused], **kwargs)
+        path = []
+
+        def closure(optimizer=optimizer, x=x, z=z, path=path):
+            optimizer.zero_grad()
+            loss = valley(x) + abs(z.item() - 1) ** 2
+            loss.backward()
+            z.grad = 2 * (z.detach() - 1)
+            path.append((float(loss), *x.detach().numpy(), z.item()))
+            return loss
+
+        for i in range(3):
+            optimizer.step(closure)
+            if i == 1:
+                if state is None:
+                    state = optimizer.state_dict()["state"]
+                    saved = copy.deepcopy(state)
+                else:
+                    optimizer.load_state_dict({**optimizer.state_dict(), "state": to_ours(saved)})
+        found.append((path, dict(optimizer.state_dict()["state"][0])))
+    (their_path, theirs), (our_path, ours) = found
+    np.testing.assert_allclose(our_path, their_path, rtol=1e-5, atol=1e-7)
+    assert ours["func_evals"] == theirs["func_evals"]
+    assert ours["n_iter"] == theirs["n_iter"]
+    assert set(ours) == set(theirs)
+    for key in ("d", "prev_flat_grad"):
+        np.testing.assert_allclose(ours[key].numpy(), theirs[key].numpy(), rtol=1e-3, atol=1e-5)
+
+
 # ---- schedules ---------------------------------------------------------------------------------------------------
 
 
@@ -415,7 +469,7 @@ def test_deprecated_epoch_argument(schedule):
 
 
 def order_of_calls(module, calls: str) -> list[str]:
-    """The warnings of a program: o for optimizer.step, s for scheduler.step, n for a new schedule, r to replace step."""
+    """The warnings of a program: o for optimizer.step, s for scheduler.step, n for a new schedule, r for a new step."""
     optimizer = module.optim.SGD([module.ones(1, requires_grad=True)], lr=0.1)
     scheduler = None
     with warnings.catch_warnings(record=True) as seen:

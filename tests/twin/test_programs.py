@@ -159,7 +159,7 @@ def results(found: Any) -> list:
 
 
 def name_of(t: Any) -> str:
-    return t.grad_fn.name()
+    return t.grad_fn.name().removeprefix("torch::autograd::")
 
 
 # ---- steps: every function returns a text and what to do -------------------------------------------------------------

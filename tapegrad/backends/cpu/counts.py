@@ -100,7 +100,9 @@ def binomial(gen: Generator, count: np.ndarray, p: np.ndarray) -> np.ndarray:
     """
     count, p = np.broadcast_arrays(count, p)
     if count.dtype.kind not in "fV" or p.dtype.kind not in "fV":
-        raise NotImplementedError(message("binomial: floating-point numbers are needed", got=f"{count.dtype}, {p.dtype}"))
+        raise NotImplementedError(
+            message("binomial: floating-point numbers are needed", got=f"{count.dtype}, {p.dtype}")
+        )
     if not ((p >= 0) & (p <= 1)).all() or not (count >= 0).all():
         raise RuntimeError(message("binomial: counts of 0 or more and probabilities are needed"))
     return _each(gen, _binomial, count, p)

@@ -22,7 +22,7 @@ Array = np.ndarray
 def shares(found: Array, x: Array) -> bool:
     """Whether `found`, just made from `x` by NumPy, is a view of it and not a copy."""
     base = found.base
-    return base is not None and (base is x or base is x.base) or found is x
+    return (base is not None and (base is x or base is x.base)) or found is x
 
 
 def expand(x: Array, shape: tuple[int, ...]) -> Array:
@@ -110,7 +110,7 @@ def through_storage(x: Array, source: tuple, target: tuple, add: bool = True) ->
     return memory[out]
 
 
-# ---- rows that are added up -------------------------------------------------------------------------------------------
+# ---- rows that are added up ------------------------------------------------------------------------------------------
 
 
 def scatter_rows(out: Array, index: Array, rows: Array) -> None:
@@ -204,7 +204,7 @@ def _flat_index(arrays: list[Array], sizes: tuple[int, ...]) -> Array:
     return flat.reshape(-1)
 
 
-# ---- elements picked and written ---------------------------------------------------------------------------------------
+# ---- elements picked and written -------------------------------------------------------------------------------------
 
 
 def take(x: Array, key: tuple) -> Array:

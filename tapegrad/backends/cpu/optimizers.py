@@ -2,8 +2,8 @@
 
 A rule of `optim` gives, for one element, the new value of a parameter and of its state as expressions of the old
 ones. `Update` splits them: what consists of numbers alone (learning rate, bias corrections) is evaluated once per step
-in double precision; the rest becomes one function with one NumPy call per operator. It is run on pieces of the arrays
-small enough that all of them, temporaries included, stay in the second-level cache, so that memory is passed once.
+in double precision; the rest becomes one function with one NumPy call per operator. Large arrays are passed to it in
+pieces, so that temporaries stay in cache and memory is read and written once.
 
 Invariant of the generated function: an array that holds a new value is never written again, and one that holds an old
 value is written only after its last reader.
@@ -52,7 +52,6 @@ class Update:
         wide = {name: root for name, root in outputs.items() if name in arrays}
         self.new_numbers = tuple(name for name in outputs if name not in arrays)
         self.written = tuple(arrays.index(name) for name in wide)
-        self.width = len(arrays)
         body = _Body(wide, arrays)
         self.source = body.source("whole", arrays, False) + body.source("piece", arrays, True)
         self.temporaries = len(body.temporaries)
@@ -193,5 +192,5 @@ class _Body:
         """Copies of the results that lie elsewhere; first those that lie in another result's array."""
         moves = [(f"{name}_", self._place[id(root)]) for name, root in self.outputs.items()]
         moves = [(target, place) for target, place in moves if target != place]
-        ordered = sorted(moves, key=lambda move: move[1] not in self._ours)
+        ordered = sorted(moves, key=lambda move: not move[1].endswith("_"))
         return [("copyto", f"{target}, {place}", "", False) for target, place in ordered]

@@ -15,7 +15,7 @@ from .index import scatter_rows
 
 Array = np.ndarray
 
-# ---- one index for each element -----------------------------------------------------------------------------------------
+# ---- one index for each element --------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=256)
@@ -150,7 +150,7 @@ def scatter_reduce(out: Array, dim: int, index: Array, source: Array, reduce: st
     _scatter(out, dim, index, write)
 
 
-# ---- one index for each slice -------------------------------------------------------------------------------------------
+# ---- one index for each slice ----------------------------------------------------------------------------------------
 
 
 def index_select(x: Array, dim: int, index: Array) -> Array:
@@ -170,7 +170,9 @@ def index_add(out: Array, dim: int, index: Array, source: Array, alpha: float) -
     if out.ndim == 0:
         out += source.reshape(())
         return
-    scatter_rows(np.moveaxis(out, dim, 0), index.reshape(-1), np.moveaxis(source.reshape(_lines(out, dim, index)), dim, 0))
+    scatter_rows(
+        np.moveaxis(out, dim, 0), index.reshape(-1), np.moveaxis(source.reshape(_lines(out, dim, index)), dim, 0)
+    )
 
 
 def _lines(out: Array, dim: int, index: Array) -> tuple[int, ...]:

@@ -1,0 +1,9 @@
+"""`torch.random`: the default generator (re-exports)."""
+
+from .ops.generators import default_generator as default_generator
+from .ops.generators import fork_rng as fork_rng
+from .ops.generators import get_rng_state as get_rng_state
+from .ops.generators import initial_seed as initial_seed
+from .ops.generators import manual_seed as manual_seed
+from .ops.generators import seed as seed
+from .ops.generators import set_rng_state as set_rng_state
