@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, modes
+from ..backends.cpu.memory import order_of
 from ..errors import is_explained, message
 from ..ir.expr import Expr
 from ..modes import NO_GRAD, mode
@@ -115,7 +116,7 @@ def common_dtype(operands: list) -> dtypes.dtype:
 def cast(value: Any, target: dtypes.dtype) -> np.ndarray:
     """An operand as an array of the common dtype."""
     array = value.array if isinstance(value, Tensor) else np.asarray(value)
-    return array if array.dtype == target.numpy else array.astype(target.numpy)
+    return array if array.dtype == target.numpy else array.astype(target.numpy, order=order_of(array))
 
 
 def _is_number(x: Any) -> bool:
@@ -129,12 +130,11 @@ def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, d
     """The operands as arrays ready for the kernel, the dtype they meet in, and the dtype of the result."""
     voting = [x for x, name in zip(operands, op.tensor_names) if name not in op.conditions]
     met = common_dtype(voting)
-    if op.refuses and met.numpy.kind in op.refuses:
-        raise RuntimeError(
-            message(f"{op.name}: not defined for {met}", got=describe(operands), fix="convert with .to(...)")
-        )
-    if op.float_only and met.kind < dtypes.FLOAT:
-        met = modes.defaults.dtype
+    if op.refuses and (met.numpy.kind in op.refuses or ("B" in op.refuses and any(map(_is_truth, operands)))):
+        kind, what = (RuntimeError, "bools") if "B" in op.refuses else (NotImplementedError, met)
+        raise kind(message(f"{op.name}: not defined for {what}", got=describe(operands), fix="convert with .to(...)"))
+    if met.kind < op.least:
+        met = modes.defaults.dtype if op.least == dtypes.FLOAT else dtypes.int64
     working = dtypes.float32 if met in HALVES else met
     arrays = []
     for x, name in zip(operands, op.tensor_names):
@@ -142,11 +142,15 @@ def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, d
     return arrays, working, dtypes.bool_ if op.gives_bool else met
 
 
+def _is_truth(x: Any) -> bool:
+    return x.array.dtype.kind == "b" if isinstance(x, Tensor) else isinstance(x, (bool, np.bool_))
+
+
 def run_elementwise(op: Any, operands: list, attrs: list) -> np.ndarray:
     """The result of an elementwise operation as an array of the promoted dtype."""
     arrays, working, result = promoted(op, operands)
     if op.check is not None:
-        op.check(*arrays)
+        op.check(*arrays, *attrs)
     try:
         found = op.compute(arrays, attrs)
     except (ValueError, TypeError) as error:
@@ -485,7 +489,7 @@ def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Te
     attrs = tuple(values[i] for i in op.attr_slots)
     edges = tuple(edge(x) if isinstance(x, Tensor) else None for x in operands) if now is None else (None,) * n
     if now is None:
-        check_inplace(name, t)
+        check_inplace(name, t, any(e is not None for e in edges))
     if op.elementwise:
         found = run_elementwise(op, operands, list(attrs))
         if not dtypes.can_cast(dtypes.of(found.dtype), t.dtype):

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.cpu import elementwise as kernels
-from ..dtypes import float32, float64
+from ..dtypes import BOOL, FLOAT, float32, float64
 from ..ir import expr
 from . import dispatch, paths, rules
 from .tensor import Tensor
@@ -71,7 +71,7 @@ class Op:
         self.elementwise = elementwise
         self.returns, self.nout, self.hidden = returns, nout, hidden  # nout: differentiable results, -1 for a list
         self.view, self.nondiff = view, nondiff
-        self.refuses = refuses  # kinds of NumPy dtype ("b", "biu", ...) that PyTorch refuses
+        self.refuses = refuses  # kinds of NumPy dtype ("b", "biu", ...) that PyTorch refuses; "B": any bool operand
         self.numbers, self.static, self.check = numbers, static, check
         self.formulas: dict[tuple[str, ...], Callable] = {}
         self.shape_rule: Callable | None = None
@@ -115,7 +115,7 @@ class Op:
         self.expression = self.body(*map(expr.Var, self.tensor_names))
         kind = expr.result_kind(self.expression)
         self.gives_bool = kind == "bool"
-        self.float_only = kind == "float" if float_only is None else float_only
+        self.least = FLOAT if (kind == "float" if float_only is None else float_only) else BOOL
         self.conditions = expr.conditions(self.expression)
         self.nondiff = self.nondiff or self.gives_bool
         self.fast = kernels.direct(self.expression, self.tensor_names) or kernels.kernel(
@@ -150,6 +150,7 @@ class Op:
     plan: Callable = staticmethod(lambda needed: ((False,) * len(needed), False))
     wants_shapes = False
     named_results: tuple[bool, ...] = ()  # which of the results the formulas name
+    least = BOOL  # kinds of dtype below this one become it
     fills = False  # whether the in-place form writes one number everywhere
 
     def shape(self, rule: Callable) -> Callable:

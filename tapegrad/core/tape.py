@@ -188,7 +188,9 @@ def record(op: Any, inputs: tuple, saved: tuple, attrs: Any, shapes: Any, array:
 def sum_to(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Undo broadcasting: add up the elements of a gradient that came from one element of the input."""
     lead = array.ndim - len(shape)
-    over = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and array.shape[i + lead] != 1)
-    if over:
-        array = array.sum(axis=over, keepdims=True)
-    return array.reshape(shape)
+    stretched = tuple([i for i, n in enumerate(shape, lead) if n == 1 and array.shape[i] != 1])
+    if lead and not stretched:
+        array = np.add.reduce(array, axis=tuple(range(lead)))
+    elif lead or stretched:
+        array = np.add.reduce(array, axis=(*range(lead), *stretched), keepdims=True)
+    return array if array.shape == shape else array.reshape(shape)

@@ -58,14 +58,15 @@ def attach(source: Tensor, out: Tensor, op: Any, args: tuple, kwargs: dict, made
         source._ver = [0]
     out._ver = source._ver
     parent = source._view
-    made = made or ("grad" if modes.mode() is None else "no_grad")
+    recording = modes.mode() is None
+    made = made or ("grad" if recording else "no_grad")
     step = (op, args, kwargs)
     if parent is None:
         out._view = View(source, (step,), made, source._ver[0])
     else:
         kept = parent.made if made == "grad" else made
         out._view = View(parent.base, (*parent.path, step), kept, source._ver[0])
-    if made == "no_grad" and edge(source) is not None:
+    if not recording and edge(source) is not None:
         out._requires_grad = True  # a leaf of its own, as in PyTorch
 
 
@@ -86,8 +87,11 @@ def follow_tensor(path: tuple[Step, ...], t: Tensor) -> Tensor:
 # ---- in-place operations ------------------------------------------------------------------------------------------
 
 
-def check_inplace(name: str, t: Tensor) -> None:
-    """Refuse in-place changes whose derivative could not be recorded (recording is on)."""
+def check_inplace(name: str, t: Tensor, recorded: bool = False) -> None:
+    """Refuse in-place changes whose derivative could not be recorded (recording is on).
+
+    `recorded` says that the change will be recorded whether `t` requires grad or not, for the sake of what is written.
+    """
     view = t._view
     root = t if view is None else view.base
     own = t._requires_grad and t.node is None
@@ -99,7 +103,7 @@ def check_inplace(name: str, t: Tensor) -> None:
             fix="do it inside torch.no_grad(), or on a .clone()",
         )
         raise RuntimeError(text)
-    if view is not None and view.made != "grad" and (edge(root) is not None or t.node is not None):
+    if view is not None and view.made != "grad" and (recorded or edge(root) is not None or t.node is not None):
         made = "one of several outputs of one operation" if view.made == "multi" else "taken while recording was off"
         text = message(f"{name}: this view cannot be changed in place: it was {made}", fix="change a .clone() of it")
         raise RuntimeError(text)

@@ -31,7 +31,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 # ---- piecewise linear ------------------------------------------------------------------------------------------------
 
 
-@elementwise(refuses="b")
+@elementwise(refuses="B")
 def relu(x):
     """Rectified linear unit: `max(x, 0)`.
 

@@ -18,7 +18,7 @@ from ..errors import message
 from ..modes import defaults
 from .compare import where
 from .creation import Named
-from .filled import ones_like
+from .trigonometry import cos, sin
 from .windows import select
 
 __all__ = [
@@ -87,19 +87,14 @@ def _polar(abs: Array, angle: Array):
     return out
 
 
-@_polar.grad("abs")
+@_polar.grad("abs")  # along the direction of the number, and across it
 def _(g, angle):
-    return real(g * _turned_back(angle))
+    return real(g) * cos(angle) + imag(g) * sin(angle)
 
 
 @_polar.grad("angle")
 def _(g, abs, angle):
-    return imag(g * _turned_back(angle)) * abs
-
-
-def _turned_back(angle: Any) -> Any:
-    """exp(-i angle)."""
-    return _polar(ones_like(angle), -angle)
+    return abs * (imag(g) * cos(angle) - real(g) * sin(angle))
 
 
 @_polar.shape

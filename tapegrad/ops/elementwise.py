@@ -24,7 +24,13 @@ __all__ = (
 # ---- sums and products ---------------------------------------------------------------------------------------------
 
 
-@elementwise
+def _whole_alpha(x: np.ndarray, y: np.ndarray, alpha: Any) -> None:
+    """A factor of integers must be one."""
+    if x.dtype.kind in "iub" and isinstance(alpha, float):
+        raise RuntimeError(message("alpha must be an integer for integer tensors", got=alpha, fix="convert with .float()"))
+
+
+@elementwise(check=_whole_alpha)
 def add(x, y, *, alpha=1):
     """`x + alpha * y`, elementwise.
 
@@ -49,7 +55,7 @@ def _(g, alpha):
     return g * alpha
 
 
-@elementwise(refuses="b")
+@elementwise(refuses="B", check=_whole_alpha)
 def sub(x, y, *, alpha=1):
     """`x - alpha * y`, elementwise.
 
@@ -70,7 +76,7 @@ def _(g, alpha):
     return -g * alpha
 
 
-@elementwise(refuses="b", node="RsubBackward1", inplace=False)
+@elementwise(refuses="B", check=_whole_alpha, node="RsubBackward1", inplace=False)
 def rsub(x, y, *, alpha=1):
     """`y - alpha * x`, elementwise: `sub` with its operands exchanged."""
     return y - alpha * x
@@ -209,8 +215,8 @@ def _(g, y):
 
 
 @true_divide.grad("y")
-def _(g, y, out):
-    return -g * (out / y)
+def _(g, x, y):  # not `out`, which may then be changed in place
+    return -g * (x / y / y)
 
 
 @elementwise(method=False, node="DivBackward1", check=_no_zero, refuses="b", numbers="all")

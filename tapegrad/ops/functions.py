@@ -10,6 +10,7 @@ import math
 
 from ..core.op import elementwise
 from ..core.tensor import Tensor
+from ..dtypes import INT
 from ..errors import message
 from ..ir import expr as e
 from .compare import isfinite, where
@@ -25,7 +26,7 @@ __all__ = (
 # ---- sign and simple powers ----------------------------------------------------------------------------------------
 
 
-@elementwise(refuses="b")
+@elementwise(refuses="B")
 def neg(x):
     """`-x`, elementwise.
 
@@ -41,7 +42,7 @@ def _(g):
     return -g
 
 
-@elementwise
+@elementwise(refuses="b")
 def abs(x):
     """The magnitude of `x`, elementwise.
 
@@ -82,6 +83,9 @@ def square(x):
     tensor([4., 9.])
     """
     return x * x
+
+
+square.op.least = INT  # bools become integers
 
 
 @square.grad
@@ -251,7 +255,7 @@ def _(g, out):
 # ---- rounding ------------------------------------------------------------------------------------------------------
 
 
-@elementwise
+@elementwise(refuses="b")
 def floor(x):
     """The greatest integer not above `x`, elementwise.
 
@@ -267,7 +271,7 @@ def _(g):
     return g * 0
 
 
-@elementwise
+@elementwise(refuses="b")
 def ceil(x):
     """The smallest integer not below `x`, elementwise."""
     return e.ceil(x)
@@ -278,7 +282,7 @@ def _(g):
     return g * 0
 
 
-@elementwise
+@elementwise(refuses="b")
 def trunc(x):
     """`x` rounded towards zero, elementwise."""
     return e.trunc(x)
@@ -366,7 +370,7 @@ def _(g):
 # ---- with arguments ------------------------------------------------------------------------------------------------
 
 
-@elementwise(name="round")
+@elementwise(name="round", refuses="b")
 def _round(x):
     return e.round(x)
 

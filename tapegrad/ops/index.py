@@ -18,7 +18,7 @@ from ..backends.cpu import index as kernels
 from ..core import dispatch
 from ..core.op import Array, op
 from ..core.tensor import Tensor, edge, wrap
-from ..core.views import check_inplace
+from ..core.views import check_inplace, refuse_repeated
 from ..errors import message
 from .windows import select
 
@@ -411,6 +411,8 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     array = self.array
     try:
         if picks is None:
+            if self._view is not None and value.array.ndim:
+                refuse_repeated("__setitem__", array[basic])
             array[basic] = _fitting(array[basic].shape, value.array)
         elif basic is None:
             kernels.put(array, picks, value.array, False)
@@ -432,7 +434,7 @@ def _set_recorded(self: Tensor, index: Any, basic: Any, picks: tuple | None, val
     if self.array.dtype != value.array.dtype:
         value = value.to(self.dtype)
     place = self if basic is None else basic_index(self, basic)
-    check_inplace("__setitem__", self)
+    check_inplace("__setitem__", self, recorded=True)
     if place.array.shape == self.array.shape and _cuts_nothing_off(basic):
         place = self
     if picks is None:

@@ -94,6 +94,9 @@ def _(g, mask):
     return sum(where(mask, g, 0))
 
 
+_fill_number.op.fills = _fill_tensor.op.fills = True
+
+
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """A copy of `input` with `value` where the mask is true; `input` and `mask` broadcast.
 

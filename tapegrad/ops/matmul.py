@@ -36,14 +36,19 @@ def conjugate(a: Any) -> Any:
     return a.conj() if kind == "c" or getattr(a.dtype, "is_complex", False) else a
 
 
+def product(a: Any, b: Any) -> Any:
+    """`matmul` as formulas call it: arrays go to the kernel without detour."""
+    return gemm.matmul(a, b) if a.__class__ is Array else matmul(a, b)
+
+
 def grad_left(g: Any, y: Any, x_shape: tuple[int, ...]) -> Any:
     """The gradient of `x @ y` with respect to x (not yet summed over stretched dimensions)."""
     if y.ndim == 1:
         g, y = g.reshape((*g.shape, 1)), y.reshape((-1, 1))
     if len(x_shape) == 1:
-        found = matmul(g.reshape((*g.shape[:-1], 1, g.shape[-1])), adjoint(y))  # (..., 1, k)
+        found = product(g.reshape((*g.shape[:-1], 1, g.shape[-1])), adjoint(y))  # (..., 1, k)
         return found.reshape((*found.shape[:-2], x_shape[0]))
-    return matmul(g, adjoint(y))
+    return product(g, adjoint(y))
 
 
 def grad_right(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
@@ -55,7 +60,7 @@ def grad_right(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     if len(y_shape) <= 2 and x.ndim > 2:  # one product instead of a stack of them that is summed afterwards
         count = math.prod(x.shape[:-1])
         x, g = x.reshape((count, x.shape[-1])), g.reshape((count, g.shape[-1]))
-    found = matmul(adjoint(x), g)
+    found = product(adjoint(x), g)
     return found.reshape(y_shape) if len(y_shape) == 1 else found
 
 
@@ -186,13 +191,13 @@ def vdot(x: Array, y: Array):
 @mm.grad("x")
 @bmm.grad("x")
 def _(g, mat2):
-    return matmul(g, adjoint(mat2))
+    return product(g, adjoint(mat2))
 
 
 @mm.grad("mat2")
 @bmm.grad("mat2")
 def _(g, x):
-    return matmul(adjoint(x), g)
+    return product(adjoint(x), g)
 
 
 @mv.grad("x")
@@ -202,7 +207,7 @@ def _(g, vec, x_shape):
 
 @mv.grad("vec")
 def _(g, x):
-    return matmul(adjoint(x), g)
+    return product(adjoint(x), g)
 
 
 @dot.grad("x")
@@ -300,7 +305,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None):
 def _(g, weight):
     if weight.ndim == 1:
         return g.reshape((*g.shape, 1)) * conjugate(weight)
-    return matmul(g, conjugate(weight))
+    return product(g, conjugate(weight))
 
 
 @linear.grad("weight")
@@ -308,7 +313,8 @@ def _(g, input, weight_shape):
     count = math.prod(input.shape[:-1])
     x = input.reshape((count, input.shape[-1])) if input.ndim != 2 else input  # (N, in)
     g = g.reshape((count, weight_shape[0] if len(weight_shape) > 1 else 1))  # (N, out)
-    return matmul(g.mT, conjugate(x)).reshape(weight_shape)
+    found = product(g.mT, conjugate(x))
+    return found if len(weight_shape) == 2 else found.reshape(weight_shape)
 
 
 @linear.grad("bias")
@@ -434,12 +440,12 @@ def _(g, beta):
 
 @addmm.grad("mat1")
 def _(g, mat2, alpha):
-    return matmul(_scaled(g, alpha), adjoint(mat2))
+    return product(_scaled(g, alpha), adjoint(mat2))
 
 
 @addmm.grad("mat2")
 def _(g, mat1, alpha):
-    return matmul(adjoint(mat1), _scaled(g, alpha))
+    return product(adjoint(mat1), _scaled(g, alpha))
 
 
 @addmv.grad("mat")
@@ -449,29 +455,29 @@ def _(g, vec, alpha):
 
 @addmv.grad("vec")
 def _(g, mat, alpha):
-    return matmul(adjoint(mat), _scaled(g, alpha))
+    return product(adjoint(mat), _scaled(g, alpha))
 
 
 @baddbmm.grad("batch1")
 @addbmm.grad("batch1")
 def _(g, batch2, alpha):
-    return matmul(_scaled(g, alpha), adjoint(batch2))
+    return product(_scaled(g, alpha), adjoint(batch2))
 
 
 @baddbmm.grad("batch2")
 @addbmm.grad("batch2")
 def _(g, batch1, alpha):
-    return matmul(adjoint(batch1), _scaled(g, alpha))
+    return product(adjoint(batch1), _scaled(g, alpha))
 
 
 @addr.grad("vec1")
 def _(g, vec2, alpha):
-    return matmul(_scaled(g, alpha), conjugate(vec2))
+    return product(_scaled(g, alpha), conjugate(vec2))
 
 
 @addr.grad("vec2")
 def _(g, vec1, alpha):
-    return matmul(g.mT, conjugate(vec1)) if alpha == 1 else matmul(_scaled(g, alpha).mT, conjugate(vec1))
+    return product(_scaled(g, alpha).mT, conjugate(vec1))
 
 
 @addmm.shape

@@ -44,6 +44,9 @@ def _squared(x):
     return x * x
 
 
+_squared.op.least = dtypes.INT  # bools become integers
+
+
 @_squared.grad
 def _(g, x):
     return g * (2 * x)
@@ -157,5 +160,12 @@ def ldexp(input, other, *, out=None):
     return mul(input, power) if out is None else mul(input, power, out=out)
 
 
-make_inplace(_power, "pow_")
+def pow_(self, exponent):
+    """In-place form of `pow`."""
+    number = exponent.__class__ in (int, float) and self.array.dtype.kind == "f"
+    return _power_of_inplace(self, float(exponent)) if number else _power_inplace(self, exponent)
+
+
+_power_of_inplace, _power_inplace = make_inplace(_power_of, "pow_"), make_inplace(_power, "pow_")
+Tensor.pow_ = pow_
 Tensor.pow, Tensor.float_power, Tensor.ldexp = pow, float_power, ldexp

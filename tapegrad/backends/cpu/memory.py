@@ -21,7 +21,12 @@ def convert(array: np.ndarray, target: np.dtype) -> np.ndarray:
         array = array.real
     if target in HALVES and array.dtype == FLOAT64:  # PyTorch rounds twice on this way
         array = array.astype(FLOAT32)
-    return array.astype(target)
+    return array.astype(target, order=order_of(array))
+
+
+def order_of(array: np.ndarray) -> str:
+    """The order of a copy, in NumPy's letters: that of the dimensions in memory, row-major if elements are repeated."""
+    return "C" if any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape)) else "K"
 
 
 def empty(shape: Shape, dtype: np.dtype, memory_format: Any = None) -> np.ndarray:
@@ -44,7 +49,7 @@ def empty(shape: Shape, dtype: np.dtype, memory_format: Any = None) -> np.ndarra
 def empty_like(array: np.ndarray, dtype: np.dtype, memory_format: Any = None) -> np.ndarray:
     """Uninitialised memory of the shape of `array`; unless a format is asked for, in the order of its dimensions."""
     if memory_format is None or memory_format is devices.preserve_format:
-        return np.empty_like(array, dtype, subok=False)
+        return np.empty_like(array, dtype, order_of(array), subok=False)
     return empty(array.shape, dtype, memory_format)
 
 

@@ -38,6 +38,11 @@ def kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
     return (1,) * len(shape) if axis is None else tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
+def ordered(found: Any) -> Any:
+    """In row-major order, as PyTorch's reductions are; NumPy's keep the order of the input."""
+    return found if found.ndim < 2 or found.flags.c_contiguous else found.copy()
+
+
 # ---- sums, products, logic ------------------------------------------------------------------------------------------
 
 
@@ -48,16 +53,18 @@ def add(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
     for 1,000,000 rows of float32 the relative error falls from 2e-5 to 8e-7.
     """
     if axis is None or x.size < 65536 or axis[-1] == x.ndim - 1 or not axis:
-        return np.add.reduce(x, axis, None, None, keepdim)
+        return ordered(np.add.reduce(x, axis, None, None, keepdim))
     a = max(axis, key=x.shape.__getitem__)
     n = x.shape[a]
     if n < 1024:
-        return np.add.reduce(x, axis, None, None, keepdim)
+        return ordered(np.add.reduce(x, axis, None, None, keepdim))
     b = math.isqrt(n)
     before, k = (slice(None),) * a, n // b
     part = np.add.reduce(x[(*before, slice(k * b))].reshape(*x.shape[:a], k, b, *x.shape[a + 1 :]), a + 1)
     found = np.add.reduce(part, axis, None, None, keepdim)
-    return found + np.add.reduce(x[(*before, slice(k * b, None))], axis, None, None, keepdim) if k * b < n else found
+    if k * b < n:
+        found = found + np.add.reduce(x[(*before, slice(k * b, None))], axis, None, None, keepdim)
+    return ordered(found)
 
 
 def sum(x: np.ndarray, axis: Axes, keepdim: bool, dtype: np.dtype | None) -> Any:
@@ -74,7 +81,7 @@ def sum(x: np.ndarray, axis: Axes, keepdim: bool, dtype: np.dtype | None) -> Any
             dtype = d
     if dtype in HALVES:
         return add(x.astype(dtype).astype(FLOAT32), axis, keepdim).astype(dtype)
-    return np.add.reduce(x.astype(dtype, copy=False), axis, dtype, None, keepdim)
+    return ordered(np.add.reduce(x.astype(dtype, copy=False), axis, dtype, None, keepdim))
 
 
 def mean(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
@@ -90,24 +97,24 @@ def prod(x: np.ndarray, axis: Axes, keepdim: bool, dtype: np.dtype | None) -> An
     if dtype is None:
         dtype = INT64 if x.dtype.kind in "biu" else x.dtype
     work = FLOAT32 if dtype in HALVES else dtype
-    return like(np.multiply.reduce(x.astype(dtype, copy=False), axis, work, None, keepdim), dtype)
+    return like(ordered(np.multiply.reduce(x.astype(dtype, copy=False), axis, work, None, keepdim)), dtype)
 
 
 def any(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
     """Whether some element is not zero (NaN is not zero); uint8 stays uint8."""
-    found = np.logical_or.reduce(x, axis, None, None, keepdim)
+    found = ordered(np.logical_or.reduce(x, axis, None, None, keepdim))
     return found.astype(UINT8) if x.dtype == UINT8 else found
 
 
 def all(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
     """Whether no element is zero; uint8 stays uint8."""
-    found = np.logical_and.reduce(x, axis, None, None, keepdim)
+    found = ordered(np.logical_and.reduce(x, axis, None, None, keepdim))
     return found.astype(UINT8) if x.dtype == UINT8 else found
 
 
 def count_nonzero(x: np.ndarray, axis: Axes) -> Any:
     """How many elements are not zero, as int64."""
-    return np.add.reduce(x != 0, axis, INT64)
+    return ordered(np.add.reduce(x != 0, axis, INT64))
 
 
 # ---- extremes -------------------------------------------------------------------------------------------------------
@@ -116,7 +123,7 @@ def count_nonzero(x: np.ndarray, axis: Axes) -> Any:
 def extreme(x: np.ndarray, axis: Axes, keepdim: bool, largest: bool) -> Any:
     """Maximum or minimum; NaN wins."""
     reducer = np.maximum if largest else np.minimum
-    return like(reducer.reduce(wide(x), axis, None, None, keepdim), x.dtype)
+    return like(ordered(reducer.reduce(wide(x), axis, None, None, keepdim)), x.dtype)
 
 
 def arg_extreme(x: np.ndarray, axis: int | None, keepdim: bool, largest: bool) -> Any:
@@ -128,9 +135,9 @@ def arg_extreme(x: np.ndarray, axis: int | None, keepdim: bool, largest: bool) -
 def extreme_along(x: np.ndarray, axis: int, keepdim: bool, largest: bool) -> tuple[Any, Any]:
     """Maximum or minimum along one axis and the position of its first occurrence."""
     if x.ndim == 0:
-        return x, np.zeros((), INT64)
+        return x.copy(), np.zeros((), INT64)
     work = wide(x)
-    values = (np.maximum if largest else np.minimum).reduce(work, axis, None, None, keepdim)
+    values = ordered((np.maximum if largest else np.minimum).reduce(work, axis, None, None, keepdim))
     return like(values, x.dtype), (np.argmax if largest else np.argmin)(work, axis, keepdims=keepdim)
 
 
@@ -167,7 +174,7 @@ def var(x: np.ndarray, axis: Axes, correction: float, keepdim: bool) -> tuple[np
         squares = np.add.reduce(
             np.multiply(away, away, out=away) if away.ndim else away * away, axis, None, None, keepdim
         )
-    found = np.true_divide(squares, np.array(max(n - correction, 0), squares.dtype))
+    found = np.true_divide(ordered(squares), np.array(max(n - correction, 0), squares.dtype))
     middle = np.asarray(middle)
     return found, like(middle if keepdim else middle.reshape(np.shape(found)), d)
 
@@ -181,7 +188,8 @@ def logsumexp(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
     top = np.maximum.reduce(x.real, axis, None, None, True)
     top = np.where(np.isfinite(top), top, top.dtype.type(0))
     found = np.log(np.add.reduce(np.exp(x - top), axis, None, None, True)) + top
-    return like(np.asarray(found) if keepdim else np.asarray(found).reshape(reduced_shape(x.shape, axis)), d)
+    found = np.asarray(found) if keepdim else np.asarray(found).reshape(reduced_shape(x.shape, axis))
+    return like(ordered(found), d)
 
 
 def reduced_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
@@ -198,7 +206,7 @@ def sum_of_squares(x: np.ndarray, axis: Axes, keepdim: bool) -> Any:
     if axis == (x.ndim - 1,):
         found = np.vecdot(x, x)
         return found[..., None] if keepdim else found
-    return np.add.reduce(x * x, axis, None, None, keepdim)
+    return ordered(np.add.reduce(x * x, axis, None, None, keepdim))
 
 
 def vector_norm(x: np.ndarray, order: float, axis: Axes, keepdim: bool, dtype: np.dtype) -> Any:
@@ -219,7 +227,7 @@ def vector_norm(x: np.ndarray, order: float, axis: Axes, keepdim: bool, dtype: n
     else:
         p = np.array(order, size.dtype)
         found = np.add.reduce(size**p, axis, None, None, keepdim) ** np.array(1 / order, size.dtype)
-    return like(found, dtype)
+    return like(ordered(found), dtype)
 
 
 def _safe_root(squares: Any, x: np.ndarray) -> Any:

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from .elementwise import FLOAT32, HALVES
+from .reduce import ordered
 
 Array = np.ndarray
 Axes = tuple[int, ...]
@@ -48,7 +49,7 @@ def softmax(x: Array, axis: int) -> Array:
         return softmax(x[None], 0).reshape(())
     e, total, _ = softmax_parts(x, axis)
     e /= total
-    return _narrow(e, x)
+    return ordered(_narrow(e, x))
 
 
 def softmax_backward(dy: Array, y: Array, axis: int) -> Array:
@@ -74,7 +75,7 @@ def log_softmax(x: Array, axis: int) -> Array:
         z = np.subtract(z, z.max(axis, keepdims=True))
     total = np.exp(z).sum(axis, keepdims=True)
     z -= np.log(total, out=total)
-    return _narrow(z, x)
+    return ordered(_narrow(z, x))
 
 
 def log_softmax_backward(dy: Array, y: Array, axis: int) -> Array:
@@ -288,7 +289,7 @@ def normalize(
         y *= wide(weight).reshape(wshape)
     if bias is not None:
         y += wide(bias).reshape(wshape)
-    return _narrow(y, x)
+    return ordered(_narrow(y, x))
 
 
 def _normed(x: Array, mean: Array | None, rstd: Array) -> Array:

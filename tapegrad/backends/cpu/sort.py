@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .reduce import FLOAT32, INT64, like, take, wide
+from .reduce import FLOAT32, INT64, like, ordered, take, wide
 
 KEYS_FROM, KEYS_SIZE = (
     48,
@@ -44,7 +44,7 @@ def cumprod(x: np.ndarray, axis: int, reverse: bool, dtype: np.dtype | None) -> 
 
 def logcumsumexp(x: np.ndarray, axis: int) -> np.ndarray:
     """Running `log(sum(exp(x)))`."""
-    return x if x.ndim == 0 else like(np.logaddexp.accumulate(wide(x), axis), x.dtype)
+    return x.copy() if x.ndim == 0 else like(ordered(np.logaddexp.accumulate(wide(x), axis)), x.dtype)
 
 
 def cumulative_extreme(x: np.ndarray, axis: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +55,8 @@ def cumulative_extreme(x: np.ndarray, axis: int, largest: bool) -> tuple[np.ndar
     values = (np.maximum if largest else np.minimum).accumulate(work, axis)
     new = (work == values) | (work != work)
     steps = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    return like(values, x.dtype), np.maximum.accumulate(np.where(new, steps, 0), axis)
+    places = np.maximum.accumulate(np.where(new, steps, 0), axis)
+    return like(ordered(values), x.dtype), ordered(places)
 
 
 def shift(x: np.ndarray, axis: int, by: int, fill: float) -> np.ndarray:
