@@ -29,13 +29,26 @@ class Case(NamedTuple):
 
 
 def small_mul(T: Any) -> Callable[[], float]:
-    """`a * c` of four numbers, recorded."""
+    """`a * c` of four numbers, recorded, 100 times."""
     a, c = T.ones(4, requires_grad=True), T.ones(4, requires_grad=True)
 
     def step() -> float:
         for _ in range(100):
-            out = a * c
-        return out.sum().item()
+            a * c  # noqa: B018
+        return (a * c).sum().item()
+
+    return step
+
+
+def small_mul_backward(T: Any) -> Callable[[], float]:
+    """`a * c` of four numbers and its gradients, 10 times."""
+    a, c, g = T.ones(4, requires_grad=True), T.ones(4, requires_grad=True), T.ones(4)
+
+    def step() -> float:
+        for _ in range(10):
+            a.grad = c.grad = None
+            (a * c).backward(g)
+        return a.grad.sum().item()
 
     return step
 
@@ -149,6 +162,7 @@ def mlp_inference(T: Any) -> Callable[[], float]:
 
 CASES = [
     Case("small a * c, recorded (100x)", small_mul, 10, 0.8),
+    Case("small a * c and gradients (10x)", small_mul_backward, 20, 0.8),
     Case("20-operation chain and backward", chain, 20, 0.6),
     Case("logistic regression by hand", logistic_by_hand, 20, 0.6),
     Case("MLP 784-512-512-10, SGD", mlp_sgd, 5, 1.1),

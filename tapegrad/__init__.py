@@ -89,6 +89,7 @@ from .ops.rearrange import *
 from .ops.complex import *
 from .ops.index import *
 from .ops.scatter import *
+from .ops.slices import *
 from .ops.masked import *
 from .ops.reduce import *
 from .ops.extremes import *
@@ -105,6 +106,10 @@ from .ops.activation import *
 from .ops.softmax import *
 from .ops.dropout import *
 from .ops.norm import *
+from .ops.conv import *
+from .ops.pool import *
+from .ops.adaptive import *
+from .ops.padding import *
 from .ops.margin import *
 
 # what users build with, and faces

@@ -228,10 +228,10 @@ def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, m
     """
     keep, keep_out = op.plan((True,) if op.variadic else tuple(e is not None for e in edges))
     if op.variadic:
-        saved = (tuple(tensors) if keep[0] else None,)
+        saved = (tuple(tensors),) if keep[0] else ()
         watched = tensors if keep[0] else []
     else:
-        saved = tuple(t if k else None for t, k in zip(tensors, keep))
+        saved = tuple([t if k else None for t, k in zip(tensors, keep)]) if True in keep else ()
         watched = saved
     shapes_ = None
     if op.wants_shapes:
@@ -253,22 +253,6 @@ def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, m
             t._ver = t._ver or [0]
         node.outputs = (tuple(results), tuple(t._ver for t in named), tuple(t._ver[0] for t in named))
     return node
-
-
-def record_one(op: Any, x: Tensor, attrs: Any, t: Tensor, array: np.ndarray) -> None:
-    """Record an operation with one operand."""
-    source = edge(x)
-    if source is None or array.dtype.kind in "biu":
-        return
-    (keep,), keep_out = op.plan((True,))
-    t.node = node = tape.record(op, (source,), (x if keep else None,), attrs, None, array)
-    if keep and x._ver is not None:
-        node.versions = (x._ver[0],)
-    if keep_out:
-        t._ver = [0]
-        node.outputs = ((array,), (t._ver,), (0,))
-    if op.wants_shapes:
-        node.shapes = (x.array.shape,)
 
 
 def note(now: Any, op: Any, operands: Any, args: Any, kwargs: Any, out: Any) -> None:

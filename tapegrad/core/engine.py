@@ -129,7 +129,7 @@ class _Pass:
                 grads = self.after(node, grads, g)
             if self.anomaly:
                 check_finite(node, grads)
-            if not keep and (node.outputs is not None or any(x is not None for x in node.saved)):
+            if not keep and (node.saved or node.outputs is not None):
                 node.saved = node.outputs = None
             for target, gi in zip(node.inputs, grads):
                 if target is None or gi is None:

@@ -75,7 +75,7 @@ class Op:
         self.numbers, self.static, self.check = numbers, static, check
         self.formulas: dict[tuple[str, ...], Callable] = {}
         self.shape_rule: Callable | None = None
-        self.binary_plans = [(False, False, False)] * 4  # what to save, by which of two operands need a gradient
+        self.plans: list[tuple[bool, ...]] = [()] * 4  # which of one or two operands, and whether the result, to save
         self._node_name = node
         self._read_parameters()
         self.kernels: dict[tuple, Callable] = {}
@@ -137,10 +137,11 @@ class Op:
         rules.check_names(self, formula)
         self.formulas[targets] = formula
         self.plan = rules.save_plan(self)
-        if len(self.tensor_names) == 2 and not self.variadic:
-            for k in (1, 2, 3):
-                (keep_x, keep_y), keep_out = self.plan((k & 1 == 1, k & 2 == 2))
-                self.binary_plans[k] = keep_x, keep_y, keep_out
+        n = len(self.tensor_names)
+        if n <= 2 and not self.variadic:
+            for k in range(1, 2**n):
+                keep, keep_out = self.plan(tuple(k >> i & 1 == 1 for i in range(n)))
+                self.plans[k] = (*keep, keep_out)
         wanted = {f"{n}_shape" for n in self.tensor_names}
         used = {n for f in self.formulas.values() for n in rules.names_of(f)}
         self.named_results = tuple(n in used for n in self.returns or ("out",))
@@ -233,6 +234,10 @@ def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
     elif operands == ["Array", "Array"] and not op.attr_names and not op.returns and op.nout == 1 and not op.hidden:
         op.fast, op.numbers = body, "none"
         function = paths.binary(op)
+    elif operands == ["Arrays"] and op.tensors[0][0] == 0 and not op.returns and op.nout == 1 and not op.hidden:
+        function = paths.many_arrays(op)
+    elif operands == ["Array"] and op.tensors[0][0] == 0 and op.view and op.nout < 0 and not op.hidden:
+        function = paths.several_views(op)
     elif paths.fits_several(op):
         function = paths.several_arrays(op)
     else:
@@ -291,7 +296,7 @@ def op(body: Callable | None = None, *, method: bool | str = False, inplace: boo
 
 def operator(function: Callable) -> Callable:
     """The function behind a Python operator: it leaves operands of foreign types to their own class."""
-    return paths.binary(function.op, dispatch.call_operator)  # type: ignore[attr-defined]
+    return paths.operator(function.op)  # type: ignore[attr-defined]
 
 
 def make_inplace(function: Callable, name: str | None = None) -> Callable:

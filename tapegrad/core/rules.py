@@ -81,8 +81,10 @@ def source(op: Any, graph: bool) -> str:
     lines = [
         f"def backward(node, {g}):",
         "    saved = node.saved",
-        "    if saved is None:",
-        "        raise freed(node)",
+        "    if not saved:",
+        "        if saved is None:",
+        "            raise freed(node)",
+        "        saved = nothing",
     ]
     if not variadic:
         edges = ", ".join(f"e{i}" for i in range(len(tensors)))
@@ -105,8 +107,6 @@ def source(op: Any, graph: bool) -> str:
         unpack = f"{', '.join(outs)}{',' if len(outs) == 1 else ''}" if op.returns else "out, *_"
         lines.append("    if node.outputs is not None:")
         lines.append(f"        {unpack} = outputs(node)")
-        if op.returns and "out" not in outs:
-            pass
         lines.append("    else:")
         lines.append(f"        {' = '.join(outs)} = None")
     if op.attr_names and _needs(op, op.attr_names):
@@ -154,6 +154,7 @@ def _compile(op: Any, graph: bool, formulas: list[Callable]) -> Callable:
 
     scope = {
         "freed": freed,
+        "nothing": (None,) * len(op.tensor_names),
         "check_saved": check_saved,
         "outputs": saved_outputs_graph if graph else saved_outputs,
         "attributes": attributes,

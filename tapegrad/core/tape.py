@@ -31,8 +31,19 @@ import numpy as np
 from .hooks import RemovableHandle
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_next_number = itertools.count(1).__next__
+next_number = itertools.count(1).__next__
 _getframe = sys._getframe
+
+
+class _Ours(dict):
+    """Whether a source file belongs to this package, remembered: asked for every recorded operation."""
+
+    def __missing__(self, filename: str) -> bool:
+        found = self[filename] = filename.startswith(_PACKAGE)
+        return found
+
+
+ours = _Ours()
 
 
 class Hooks:
@@ -62,7 +73,7 @@ class Node:
         "number",  # see Note [Order]
         "op",
         "outputs",  # saved results: arrays that the formulas name
-        "saved",  # saved inputs: tensors, None where not needed; the whole is None once freed
+        "saved",  # saved inputs: tensors, None where not needed; () if none is, None once freed
         "shape",  # of the result (a tuple of them where several outputs are differentiable)
         "shapes",  # of the inputs, if a formula names them
         "versions",  # of the saved tensors and outputs when they were saved
@@ -154,7 +165,7 @@ def user_frame(depth: int) -> tuple[CodeType | None, int]:
     """The code and position of the innermost frame outside this package."""
     frame = _getframe(depth)
     code = frame.f_code
-    while code.co_filename.startswith(_PACKAGE):
+    while ours[code.co_filename]:
         outer = frame.f_back
         if outer is None:
             return None, 0
@@ -163,8 +174,8 @@ def user_frame(depth: int) -> tuple[CodeType | None, int]:
     return code, frame.f_lasti
 
 
-def record(op: Any, inputs: tuple, saved: tuple, attrs: Any, shapes: Any, array: Any) -> Node:
-    """Make the node of an operation whose (only) differentiable result is `array`."""
+def record(op: Any, inputs: tuple, saved: tuple, attrs: Any, shapes: Any, array: Any, depth: int = 2) -> Node:
+    """Make the node of an operation with the differentiable result `array`; the user is `depth` frames up."""
     node = Node()
     node.op = op
     node.inputs = inputs
@@ -174,11 +185,11 @@ def record(op: Any, inputs: tuple, saved: tuple, attrs: Any, shapes: Any, array:
     node.shape = array.shape
     node.dtype = array.dtype
     node.outputs = node.versions = node.hooks = None
-    node.number = _next_number()
-    frame = _getframe(2)
+    node.number = next_number()
+    frame = _getframe(depth)
     code = frame.f_code
-    if code.co_filename.startswith(_PACKAGE):
-        node.code, node.lasti = user_frame(3)
+    if ours[code.co_filename]:
+        node.code, node.lasti = user_frame(depth + 1)
     else:
         node.code = code
         node.lasti = frame.f_lasti
@@ -189,7 +200,7 @@ def sum_to(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Undo broadcasting: add up the elements of a gradient that came from one element of the input."""
     lead = array.ndim - len(shape)
     stretched = tuple([i for i, n in enumerate(shape, lead) if n == 1 and array.shape[i] != 1])
-    if lead and not stretched:
+    if lead and shape and not stretched:  # without dimensions left NumPy would give a number
         array = np.add.reduce(array, axis=tuple(range(lead)))
     elif lead or stretched:
         array = np.add.reduce(array, axis=(*range(lead), *stretched), keepdims=True)

@@ -7,12 +7,9 @@ is the padding before the first element, `size` the spatial shape of the result.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from .. import errors
 from ..backends.cpu import conv as kernels
@@ -115,7 +112,9 @@ def per_axis(where: str, name: str, value: Any, n: int) -> tuple[int, ...]:
         found = tuple(map(operator.index, value))
     except TypeError:
         expected = f"an int or {n} of them"
-        raise TypeError(errors.message(f"{where}: {name} must be integers", got=repr(value), expected=expected)) from None
+        raise TypeError(
+            errors.message(f"{where}: {name} must be integers", got=repr(value), expected=expected)
+        ) from None
     if len(found) == 1:
         return found * n
     if len(found) != n:
@@ -130,7 +129,9 @@ def _check_tensors(where: str, n: int, x: Tensor, weight: Tensor, bias: Tensor |
             raise TypeError(errors.message(f"{where}: {name} must be a tensor", got=type(t).__name__))
     if weight.array.ndim != n + 2:
         text = errors.message(
-            f"{where}: the weight has the wrong number of dimensions", got=tuple(weight.shape), expected=f"{n + 2} of them"
+            f"{where}: the weight has the wrong number of dimensions",
+            got=tuple(weight.shape),
+            expected=f"{n + 2} of them",
         )
         raise RuntimeError(text)
     if x.array.ndim not in (n + 1, n + 2):
@@ -150,19 +151,19 @@ def _check_tensors(where: str, n: int, x: Tensor, weight: Tensor, bias: Tensor |
         raise RuntimeError(errors.message(f"{where}: not defined for torch.bool", fix="x.float()"))
 
 
-def _check_numbers(where: str, groups: int, **numbers: tuple[int, ...]) -> None:
-    """Refuse strides and dilations below 1 and negative padding."""
+def check_numbers(where: str, **numbers: tuple[int, ...]) -> None:
+    """Refuse paddings below 0, and whatever else is below 1."""
     for name, values in numbers.items():
         least = 0 if "padding" in name else 1
         if min(values) < least:
             raise RuntimeError(errors.message(f"{where}: {name} must be {least} or more", got=values))
-    if groups.__class__ is not int or groups <= 0:
-        raise RuntimeError(errors.message(f"{where}: groups must be a positive integer", got=repr(groups)))
 
 
 def _check_channels(where: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, transposed: bool) -> None:
     """Refuse channels that do not fit the weight, the groups or the bias."""
     n = weight.array.ndim - 2
+    if groups.__class__ is not int or groups <= 0:
+        raise RuntimeError(errors.message(f"{where}: groups must be a positive integer", got=repr(groups)))
     channels, first, second = x.shape[-n - 1], weight.shape[0], weight.shape[1]
     takes, gives = (first, second * groups) if transposed else (second * groups, first)
     if first % groups:
@@ -176,7 +177,9 @@ def _check_channels(where: str, x: Tensor, weight: Tensor, bias: Tensor | None, 
         )
         raise RuntimeError(text)
     if bias is not None and bias.array.shape != (gives,):
-        raise RuntimeError(errors.message(f"{where}: wrong shape of the bias", got=tuple(bias.shape), expected=f"({gives},)"))
+        raise RuntimeError(
+            errors.message(f"{where}: wrong shape of the bias", got=tuple(bias.shape), expected=f"({gives},)")
+        )
     if 0 in weight.shape[2:]:
         raise RuntimeError(errors.message(f"{where}: the kernel is empty", got=tuple(weight.shape)))
 
@@ -216,7 +219,7 @@ def _conv(
     stride, dilation = per_axis(where, "stride", stride, n), per_axis(where, "dilation", dilation, n)
     kernel, sizes = weight.array.shape[2:], input.array.shape[-n:]
     low, high = _paddings(where, padding, kernel, stride, dilation)
-    _check_numbers(where, groups, stride=stride, dilation=dilation, padding=low)
+    check_numbers(where, stride=stride, dilation=dilation, padding=low)
     _check_channels(where, input, weight, bias, groups, False)
     spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
     room = [size + a + b - span for size, a, b, span in zip(sizes, low, high, spans)]
@@ -346,7 +349,7 @@ def _conv_transpose(
     _check_tensors(where, n, input, weight, bias)
     stride, dilation = per_axis(where, "stride", stride, n), per_axis(where, "dilation", dilation, n)
     low, extra = per_axis(where, "padding", padding, n), per_axis(where, "output_padding", output_padding, n)
-    _check_numbers(where, groups, stride=stride, dilation=dilation, padding=low, output_padding=extra)
+    check_numbers(where, stride=stride, dilation=dilation, padding=low, output_padding=extra)
     _check_channels(where, input, weight, bias, groups, True)
     kernel, sizes = weight.array.shape[2:], input.array.shape[-n:]
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
@@ -398,7 +401,9 @@ def conv_transpose1d(
     >>> torch.conv_transpose1d(torch.tensor([[[1.0, 2.0]]]), torch.ones(1, 1, 2), stride=2)
     tensor([[[1., 1., 2., 2.]]])
     """
-    return _conv_transpose("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_transpose2d(
@@ -417,7 +422,9 @@ def conv_transpose2d(
     >>> torch.conv_transpose2d(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)).shape
     torch.Size([1, 1, 3, 3])
     """
-    return _conv_transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_transpose3d(
@@ -433,7 +440,9 @@ def conv_transpose3d(
     """`conv_transpose1d` of (N, C, D, H, W) with a weight of (C, O / groups, KD, KH, KW); arguments and errors are
     alike.
     """
-    return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def convolution(

@@ -286,7 +286,7 @@ _IN_PLACE = {f: make_inplace(f, "div_") for f in _ROUNDING.values()}
 div.op = true_divide.op  # type: ignore[attr-defined]
 
 
-@elementwise(check=_no_zero, nondiff=True, numbers="all")
+@elementwise(check=_no_zero, refuses="b", nondiff=True, numbers="all")
 def floor_divide(x, y):
     """`floor(x / y)`, elementwise (`x // y`).
 
@@ -358,10 +358,20 @@ def _(g):
     return g * 0
 
 
-@elementwise(nondiff=True, refuses="biu", numbers="none")
+@elementwise(refuses="biu", numbers="none")
 def nextafter(x, y):
     """The next floating-point number after `x` in the direction of `y`, elementwise."""
     return e.nextafter(x, y)
+
+
+@nextafter.grad("x")
+def _(g):
+    return g
+
+
+@nextafter.grad("y")
+def _(g):
+    return g * 0
 
 
 @elementwise(nondiff=True, refuses="bfc", numbers="none")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import builtins
 import math
 
-from ..core.op import elementwise
+from ..backends.cpu import polygamma as derivatives
+from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor
 from ..dtypes import INT
 from ..errors import message
 from ..ir import expr as e
+from ..modes import defaults
 from .compare import isfinite, where
 
 LN2, LN10 = math.log(2), math.log(10)
@@ -20,7 +22,7 @@ TWO_OVER_SQRT_PI, HALF_SQRT_PI = 2 / math.sqrt(math.pi), math.sqrt(math.pi) / 2
 
 __all__ = (
     "abs absolute ceil digamma erf erfc erfinv exp exp2 expm1 fix floor frac lgamma log log10 log1p log2 logit "
-    "nan_to_num neg negative positive reciprocal round rsqrt sgn sigmoid sign sqrt square trunc"
+    "nan_to_num neg negative polygamma positive reciprocal round rsqrt sgn sigmoid sign sqrt square trunc"
 ).split()
 
 # ---- sign and simple powers ----------------------------------------------------------------------------------------
@@ -362,9 +364,40 @@ def digamma(x):
     return e.digamma(x)
 
 
+@op(name="polygamma")
+def _polygamma(x: Array, n):
+    return derivatives.polygamma(n, x if x.dtype.kind == "f" else x.astype(defaults.numpy))
+
+
+@_polygamma.grad
+def _(g, x, n):
+    return g * _polygamma(x, n + 1)
+
+
+@_polygamma.shape
+def _(x, n):
+    return x
+
+
 @digamma.grad
-def _(g):
-    raise NotImplementedError(message("digamma: its derivative (polygamma) is not implemented"))
+def _(g, x):
+    return g * _polygamma(x, 1)
+
+
+def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative of order `n` of `digamma`, elementwise; `digamma` itself for 0.
+
+    Raises:
+        RuntimeError: `n` is negative.
+
+    >>> import tapegrad as torch
+    >>> torch.polygamma(1, torch.tensor([1.0, 0.5]))
+    tensor([1.6449, 4.9348])
+    """
+    if n < 0:
+        raise RuntimeError(message("polygamma: the order must not be negative", got=n))
+    extra = {} if out is None else {"out": out}
+    return _polygamma(input, n, **extra) if n else digamma(input, **extra)
 
 
 # ---- with arguments ------------------------------------------------------------------------------------------------
@@ -418,8 +451,8 @@ def _(g, x, eps):
     return slope if eps is None else where((x >= eps) & (x <= 1 - eps), slope, 0)
 
 
-@elementwise
-def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+@elementwise(float_only=False)
+def nan_to_num(x, nan=None, posinf=None, neginf=None):
     """`x` with NaN and infinities replaced, elementwise.
 
     Args:
@@ -432,7 +465,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     top = e.largest(x) if posinf is None else posinf
     bottom = -e.largest(x) if neginf is None else neginf
     finite = e.where(x == float("inf"), top, e.where(x == float("-inf"), bottom, x))
-    return e.where(x != x, 0.0 if nan is None else nan, finite)
+    return e.where(x != x, 0 if nan is None else nan, finite)
 
 
 @nan_to_num.grad

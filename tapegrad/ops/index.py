@@ -170,6 +170,9 @@ def put_index(x: Array, y: Array, key, accumulate=False, owners=()):
     return out
 
 
+put_index.op.fills = True  # into elements that share memory too, as PyTorch does
+
+
 @put_index.grad("x")
 def _(g, key, accumulate, owners):
     if accumulate:

@@ -11,7 +11,7 @@ from ..errors import message
 from ..ir import expr as e
 from .compare import where
 from .elementwise import mul
-from .functions import exp, exp2, log
+from .functions import LN2, log, sigmoid
 
 __all__ = "float_power ldexp logaddexp logaddexp2 pow xlogy".split()
 
@@ -24,7 +24,7 @@ def _no_negative_powers(x: np.ndarray, y: np.ndarray) -> None:
         raise RuntimeError(text)
 
 
-@elementwise(method=False, inplace=False, node="PowBackward1", check=_no_negative_powers, numbers="all")
+@elementwise(method=False, inplace=False, node="PowBackward1", check=_no_negative_powers, refuses="b", numbers="all")
 def _power(x, y):
     return e.pow(x, y)
 
@@ -122,36 +122,36 @@ def _(g, x, y):
 # ---- in the logarithm ---------------------------------------------------------------------------------------------
 
 
-@elementwise(inplace=False, numbers="none")
+@elementwise(inplace=False, numbers="none", refuses="biu")
 def logaddexp(x, y):
     """`log(exp(x) + exp(y))`, elementwise, without overflow."""
     return e.logaddexp(x, y)
 
 
 @logaddexp.grad("x")
-def _(g, x, out):
-    return g * exp(x - out)
+def _(g, x, y):
+    return g * sigmoid(x - y)
 
 
 @logaddexp.grad("y")
-def _(g, y, out):
-    return g * exp(y - out)
+def _(g, x, y):
+    return g * sigmoid(y - x)
 
 
-@elementwise(inplace=False, numbers="none")
+@elementwise(inplace=False, numbers="none", refuses="biu")
 def logaddexp2(x, y):
     """`log2(2**x + 2**y)`, elementwise, without overflow."""
     return e.logaddexp2(x, y)
 
 
 @logaddexp2.grad("x")
-def _(g, x, out):
-    return g * exp2(x - out)
+def _(g, x, y):
+    return g * sigmoid((x - y) * LN2)
 
 
 @logaddexp2.grad("y")
-def _(g, y, out):
-    return g * exp2(y - out)
+def _(g, x, y):
+    return g * sigmoid((y - x) * LN2)
 
 
 def ldexp(input, other, *, out=None):

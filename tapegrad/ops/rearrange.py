@@ -17,7 +17,7 @@ from ..errors import message
 from .index import put_index
 from .movement import expand_to, flatten, reshape, unsqueeze, view
 from .reduce import sum
-from .scatter import index_select
+from .slices import index_select
 from .windows import diagonal, diagonal_backward, select, slice_dim, strided_arguments
 
 __all__ = """

@@ -34,6 +34,8 @@ _LINEAR = ("", "Linear1D", "Bilinear2D", "Trilinear3D")
 def _node(node: Any) -> str:
     lines = node.attrs[0][0]
     name = _NODES[lines[0].kind]
+    if lines[0].kind == "average" and len(lines) == 1:
+        return "SqueezeBackward1"
     return name.format(_LINEAR[len(lines)] if lines[0].kind == "linear" else len(lines))
 
 
@@ -75,7 +77,8 @@ def _sizes(
         raise ValueError(errors.message(text, got=given))
     if size is not None:
         if recompute:
-            raise ValueError(errors.message("interpolate: recompute_scale_factor needs scale_factor", got=f"size={size}"))
+            what = "interpolate: recompute_scale_factor needs scale_factor"
+            raise ValueError(errors.message(what, got=f"size={size}"))
         if not all(isinstance(v, int) or hasattr(v, "__index__") for v in values):
             raise TypeError(errors.message("interpolate: size must be integers", got=repr(given)))
         return tuple(map(int, values)), (None,) * n
@@ -98,7 +101,7 @@ def interpolate(
         input: (N, C, L), (N, C, H, W) or (N, C, D, H, W).
         size: the new spatial shape; this or `scale_factor`.
         scale_factor: by what to multiply it; sizes are rounded down.
-        mode: 'nearest', 'nearest-exact', 'area', 'linear' (3-D input), 'bilinear', 'bicubic' (4-D) or 'trilinear' (5-D).
+        mode: 'nearest', 'nearest-exact', 'area', 'linear' (3 dimensions), 'bilinear', 'bicubic' (4) or 'trilinear' (5).
         align_corners: whether the centres of the corner pixels stay where they are (True), or the corners of the image
             (False); for linear and cubic modes.
         recompute_scale_factor: compute positions from the rounded sizes, not from `scale_factor`.
@@ -161,3 +164,19 @@ def upsample(
     """`interpolate`, under its former name."""
     warnings.warn("upsample is deprecated; use interpolate", stacklevel=2)
     return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(
+    input: Tensor, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None
+) -> Tensor:
+    """`interpolate` with mode 'nearest', under its former name."""
+    warnings.warn("upsample_nearest is deprecated; use interpolate", stacklevel=2)
+    return interpolate(input, size, scale_factor, mode="nearest")
+
+
+def upsample_bilinear(
+    input: Tensor, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None
+) -> Tensor:
+    """`interpolate` with mode 'bilinear' and the centres of corner pixels kept, under its former name."""
+    warnings.warn("upsample_bilinear is deprecated; use interpolate", stacklevel=2)
+    return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)

@@ -184,7 +184,7 @@ def _(g, x, y):
     return -g * (x / (x * x + y * y))
 
 
-@elementwise(numbers="none")
+@elementwise(numbers="none", refuses="biu")
 def hypot(x, y):
     """`sqrt(x**2 + y**2)`, elementwise, without overflow of the squares."""
     return e.hypot(x, y)

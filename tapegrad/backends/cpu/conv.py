@@ -185,9 +185,7 @@ def fold(columns: Array, out: Array, stride: Sizes, low: Sizes, dilation: Sizes)
 
 
 @_widened
-def convolve_weight(
-    x: Array, y: Array, stride: Sizes, low: Sizes, dilation: Sizes, groups: int, size: Sizes
-) -> Array:
+def convolve_weight(x: Array, y: Array, stride: Sizes, low: Sizes, dilation: Sizes, groups: int, size: Sizes) -> Array:
     """w of (O, C / groups, *size) from x of (N, C, *sizes) and y of (N, O, *positions)."""
     n, o, each, rank = x.shape[0], y.shape[1], x.shape[1] // groups, len(size)
     view = windows(x, size, stride, low, dilation, y.shape[2:])  # (N, C, *K, *P)

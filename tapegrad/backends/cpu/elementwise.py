@@ -50,7 +50,8 @@ def _sign(x, out=None):
 
 
 def _largest(x, out=None):
-    found = np.array(np.finfo(x.dtype).max if x.dtype.kind == "f" else np.iinfo(x.dtype).max, x.dtype)
+    kind = np.dtype(np.int8) if x.dtype.kind == "b" else x.dtype
+    found = np.array((np.finfo if kind.kind == "f" else np.iinfo)(kind).max, x.dtype)
     if out is None:
         return found
     out[...] = found

@@ -87,7 +87,6 @@ def chosen(x: Array, frame: Frame) -> Array:
 
 def positions(x: Array, frame: Frame) -> Array:
     """Where each maximum lies in its flattened channel, int64."""
-    rank = len(frame.kernel)
     which = chosen(x, frame)
     flat = np.zeros(which.shape, np.int64)
     offsets = np.zeros(frame.kernel, np.int64)
@@ -97,8 +96,7 @@ def positions(x: Array, frame: Frame) -> Array:
         offsets += (np.arange(kernel) * dilation * step).reshape(-1, *trailing)
         flat += ((np.arange(size) * stride - low) * step).reshape(-1, *trailing)
         step *= x.shape[axis]
-    flat += offsets.reshape(-1)[which] if rank else 0
-    return flat
+    return flat + offsets.reshape(-1)[which]
 
 
 def maximum_backward(g: Array, x: Array, frame: Frame) -> Array:
@@ -208,7 +206,9 @@ def average(x: Array, frame: Frame, padded: bool, override: int | None) -> Array
         return average(x.astype(np.float32), frame, padded, override).astype(x.dtype)
     out = window_sum(x, frame)
     divisor = _divisor(x.shape[-len(frame.kernel) :], frame, padded, override, x.dtype)
-    return out // divisor if x.dtype.kind in "iu" else np.divide(out, divisor, out=out)
+    if x.dtype.kind == "i":  # rounds towards zero
+        return (out - np.fmod(out, divisor)) // divisor
+    return np.divide(out, divisor, out=out)
 
 
 def average_backward(g: Array, sizes: Sizes, frame: Frame, padded: bool, override: int | None) -> Array:

@@ -1,8 +1,8 @@
 """Linear maps along one dimension, each output a weighted sum of a few inputs: resizing, padding, uneven averages.
 
-A `Line` says how outputs are made from inputs; its table lists, for each output, which inputs (`index`, taps by outputs)
-and with which weights (None: one tap, of weight 1). The adjoint map has a table too, made by sorting the entries of
-the first by input. Maps of several dimensions go one dimension at a time.
+A `Line` says how outputs are made from inputs. Its table lists for each output which inputs (`index`, taps by outputs;
+-1 is none) and with which weights (None: one tap, of weight 1). The adjoint map has a table too, made by sorting the
+entries of the first by input. Maps of several dimensions go one dimension at a time.
 
 References: Keys 1981 (cubic convolution); areas and centres of pixels as in PyTorch's `interpolate`.
 """
@@ -114,10 +114,10 @@ def _average(line: Line, real: type) -> Table:
 
 
 def _ranges(begin: Array, end: Array) -> tuple[Array, Array]:
-    """All numbers from begin to end, taps by outputs, and which of them are below the end."""
+    """All numbers from begin to end, taps by outputs, -1 where there are no more; and where there are."""
     steps = np.arange(int((end - begin).max(initial=1)))[:, None]
     index = begin + steps
-    return np.minimum(index, np.maximum(end - 1, 0)), index < end
+    return np.where(index < end, index, -1), index < end
 
 
 def _padded(line: Line) -> Array:
@@ -135,7 +135,9 @@ def _replicate(line: Line, real: type) -> Table:
 
 
 def _circular(line: Line, real: type) -> Table:
-    return (_padded(line) % max(line.n, 1))[None], None
+    high = line.m - line.n - line.low
+    first, kept = max(-line.low, 0), line.n + min(line.low, 0) + min(high, 0)  # what is cut off is not repeated
+    return (first + (np.arange(line.m) - max(line.low, 0)) % max(kept, 1))[None], None
 
 
 KINDS = {
@@ -162,19 +164,18 @@ def table(line: Line, dtype: np.dtype) -> Table:
 
 @functools.lru_cache(maxsize=256)
 def adjoint_table(line: Line, dtype: np.dtype) -> tuple[Array, Array]:
-    """Outputs and weights of each input, padded with weights of 0; inputs that are not used have none but such."""
+    """Outputs and weights of each input."""
     index, weight = table(line, dtype)
     weight = np.ones(index.shape, np.float32) if weight is None else weight
     outputs = np.broadcast_to(np.arange(line.m), index.shape)
-    used = weight.T != 0  # by output, then tap: sums run in the order of the outputs
+    used = index.T >= 0  # by output, then tap: sums run in the order of the outputs
     inputs, outputs, weights = index.T[used], outputs.T[used], weight.T[used]
     order = np.argsort(inputs, kind="stable")
     inputs, outputs, weights = inputs[order], outputs[order], weights[order]
     counts = np.bincount(inputs, minlength=line.n)
     starts = np.cumsum(counts) - counts
     taps = int(counts.max(initial=1))
-    found = np.zeros((taps, line.n), np.intp)
-    found[:] = outputs[np.minimum(starts, max(len(outputs) - 1, 0))] if len(outputs) else 0  # again the first
+    found = np.full((taps, line.n), -1)
     shares = np.zeros((taps, line.n), weights.dtype)
     place = np.arange(len(inputs)) - starts[inputs]
     found[place, inputs], shares[place, inputs] = outputs, weights
@@ -198,16 +199,22 @@ def apply(x: Array, lines: tuple[Line, ...], adjoint: bool = False) -> Array:
 
 
 def _mixed(x: Array, axis: int, index: Array, weight: Array | None) -> Array:
-    """The weighted sum of `x[..., index[t], ...]` over the taps t."""
+    """The weighted sum of `x[..., index[t], ...]` over the taps t; an index of -1 is no tap."""
     if weight is None:
         return x.take(index[0], axis)
-    unused = ~weight.any(0)
-    weight = weight.astype(x.dtype, copy=False).reshape(*weight.shape, *(1,) * (-axis - 1))
-    out = x.take(index[0], axis) * weight[0]
-    for t in range(1, len(index)):
-        part = x.take(index[t], axis)
-        part *= weight[t]
-        out += part
-    if unused.any():  # not 0 * inf
-        np.moveaxis(out, axis, 0)[unused] = 0
+    trailing = (1,) * (-axis - 1)
+    weight = weight.astype(x.dtype, copy=False)
+    out = None
+    for places, share in zip(index, weight):
+        there = places >= 0
+        if there.all():
+            part = x.take(places, axis)
+            part *= share.reshape(-1, *trailing)
+            out = part if out is None else np.add(out, part, out=out)
+            continue
+        if out is None:
+            out = np.zeros((*x.shape[:axis], len(places), *x.shape[x.ndim + axis + 1 :]), x.dtype)
+        part = x.take(places[there], axis)
+        part *= share[there].reshape(-1, *trailing)
+        out[(..., there, *(slice(None),) * len(trailing))] += part
     return out

@@ -514,6 +514,8 @@ def _run(kernel: Kernel, x: Array, out: Array | None, *tables: Any) -> Array:
     x = np.asarray(x)
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"special functions take float32 and float64 arrays, not {x.dtype}")
+    if 0 in x.strides:  # of elements that are repeated: their result is row-major
+        x = np.ascontiguousarray(x)
     if not x.flags.c_contiguous:
         axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
         found = _run(kernel, np.ascontiguousarray(x.transpose(axes)), None, *tables).transpose(np.argsort(axes))
