@@ -34,7 +34,7 @@ def small_mul(T: Any) -> Callable[[], float]:
 
     def step() -> float:
         for _ in range(100):
-            a * c  # noqa: B018
+            a * c
         return (a * c).sum().item()
 
     return step

@@ -9,6 +9,8 @@ Reference: PyTorch documentation, "Type promotion".
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 
@@ -27,7 +29,7 @@ class dtype:
 
     __slots__ = ("is_complex", "is_floating_point", "is_signed", "itemsize", "kind", "name", "numpy")
 
-    def __init__(self, name: str, numpy_type: object, kind: int):
+    def __init__(self, name: str, numpy_type: Any, kind: int):
         self.name = name
         self.numpy = np.dtype(numpy_type)
         self.kind = kind
@@ -67,18 +69,8 @@ float64 = dtype("float64", np.float64, FLOAT)
 complex64 = dtype("complex64", np.complex64, COMPLEX)
 complex128 = dtype("complex128", np.complex128, COMPLEX)
 
-ALL = (bool_, uint8, int8, int16, int32, int64, uint16, uint32, uint64)
-ALL = (*ALL, float16, bfloat16, float32, float64, complex64, complex128)
-ALIASES = {
-    "half": float16,
-    "float": float32,
-    "double": float64,
-    "short": int16,
-    "int": int32,
-    "long": int64,
-    "cfloat": complex64,
-    "cdouble": complex128,
-}
+_INTEGERS = (uint8, int8, int16, int32, int64, uint16, uint32, uint64)
+ALL = (bool_, *_INTEGERS, float16, bfloat16, float32, float64, complex64, complex128)
 _NAMES = {d.name: d for d in ALL}
 _OF = {d.numpy: d for d in ALL}
 

@@ -95,6 +95,15 @@ def _digamma(x: float) -> float:
     return below + math.log(x) - 0.5 / x - series
 
 
+def _polygamma(n: int, x: np.ndarray) -> np.ndarray:
+    """The series summed up to 2,000, and an integral for the rest of it (the midpoint rule)."""
+    k = np.arange(2000)
+    head = ((x[..., None] + k) ** -(n + 1.0)).sum(-1)
+    far = x + 1999.5
+    tail = far**-n / n - (n + 1) / 24 * far ** -(n + 2.0)
+    return (-1) ** (n + 1) * math.factorial(n) * (head + tail)
+
+
 def _round_trip(x: float) -> float:
     return NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2)
 
@@ -137,6 +146,11 @@ SAMPLES |= {
     "erfinv": unary(elements(_round_trip), -0.9, 0.9),
     "lgamma": unary(elements(math.lgamma), 0.3, 4.0),
     "digamma": unary(elements(_digamma), 0.3, 4.0),
+    "polygamma": [
+        case(positive(2, 3, low=0.3, high=4.0), 1, expect=lambda x, n: _polygamma(n, x), tolerance=1e-9),
+        case(positive(2, 3, low=0.3, high=4.0), 3, expect=lambda x, n: _polygamma(n, x), tolerance=1e-9),
+        case(real(2, 3, low=-3.9, high=-0.1), 2, expect=lambda x, n: _polygamma(n, x), tolerance=1e-9),
+    ],
     "logit": [
         *unary(lambda x: np.log(x / (1 - x)), 0.1, 0.9),
         *unary(lambda x, eps: np.log(np.clip(x, eps, 1 - eps) / (1 - np.clip(x, eps, 1 - eps))), 0.01, 0.99, 0.3),

@@ -116,10 +116,10 @@ def scatter_reduce(x, dim, index, src, reduce, include_self=True):
 ZEROS = np.array([[0.7, 0.0, -1.3, 0.9], [1.2, -0.4, 0.6, 0.0]])
 SAMPLES |= {
     "gather": [
-        case(X, 0, LINES, expect=lambda x, d, i: x[along(i, d)]),
-        case(X, -1, COLUMNS, expect=lambda x, d, i: x[along(i, d)]),
-        case(real(), 0, np.array(0), expect=lambda x, d, i: x),
-        case(X, 1, np.zeros((3, 0), int), expect=lambda x, d, i: x[:, :0]),
+        case(X, LINES, 0, expect=lambda x, i, d: x[along(i, d)]),
+        case(X, COLUMNS, -1, expect=lambda x, i, d: x[along(i, d)]),
+        case(real(), np.array(0), 0, expect=lambda x, i, d: x),
+        case(X, np.zeros((3, 0), int), 1, expect=lambda x, i, d: x[:, :0]),
     ],
     "gather_backward": [
         case(real(2, 4), LINES, (3, 4), 0, expect=lambda g, i, shape, d: added(shape, along(i, d), g)),
@@ -152,9 +152,9 @@ SAMPLES |= {
     ]
     + [case(X, 0, LINES, ZEROS, "prod", expect=scatter_reduce)],
     "index_select": [
-        case(X, 0, ROWS, expect=lambda x, d, i: x.take(i, d)),
-        case(X, -1, DISTINCT, expect=lambda x, d, i: x.take(i, d)),
-        case(X, 1, np.zeros(0, int), expect=lambda x, d, i: x.take(i, d)),
+        case(X, ROWS, 0, expect=np.take),
+        case(X, DISTINCT, -1, expect=np.take),
+        case(X, np.zeros(0, int), 1, expect=np.take),
     ],
     "index_select_backward": [
         case(real(3, 4), ROWS, (3, 4), 0, expect=lambda g, i, shape, d: added(shape, i, g)),
@@ -178,6 +178,18 @@ SAMPLES |= {
     "index_fill": [
         case(X, 0, ROWS, 2.5, expect=lambda x, d, i, y: written(x, i, y)),
         case(X, 1, DISTINCT, 0, expect=lambda x, d, i, y: written(x, np.s_[:, i], y)),
+    ],
+    "distinct": [case(ROWS, expect=np.unique)],
+    "arrivals": [
+        case(X, LINES, None, None, 0, expect=lambda x, i, *_: np.maximum(added(x.shape, along(i, 0), 1.0), 1)),
+        case(
+            X,
+            LINES,
+            flags(2, 4),
+            flags(3, 4, seed=1),
+            0,
+            expect=lambda x, i, sent, own, d: np.maximum(own + added(x.shape, along(i, d), sent), 1),
+        ),
     ],
     "index_fill_tensor": [case(X, 1, DISTINCT, real(seed=1), expect=lambda x, d, i, y: written(x, np.s_[:, i], y))],
 }

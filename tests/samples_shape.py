@@ -80,6 +80,7 @@ SAMPLES = {
         case(EMPTY, (3, 0, 2), expect=np.reshape),
         case(SCALAR, (1, 1), expect=np.reshape),
     ],
+    "_reshape_alias": [case(X, (4, 6), expect=np.reshape, layouts=False)],
     "_unsafe_view": shaped(np.reshape, (X, (6, -1)), (EMPTY, (0,)), (SCALAR, (1,))),
     "view_dtype": [case(X, torch.int64, expect=lambda x, d: x.view(np.int64), layouts=False, double=True)],
     "alias": shaped(np.array, (X,), (SCALAR,)),
@@ -228,7 +229,7 @@ SAMPLES |= {
     "clear_window": [case(X, windows.select, (0, 1), expect=lambda x, *_: written(x, 1, 0))],
 }
 
-# ---- conversion, writing, complex numbers --------------------------------------------------------------------------
+# ---- conversion and writing --------------------------------------------------------------------------
 
 SAMPLES |= {
     "_to_copy": [
@@ -244,12 +245,14 @@ SAMPLES |= {
     "copy": shaped(
         lambda x, y: np.broadcast_to(y, x.shape), (X, real(2, 3, 4, seed=1)), (X, real(3, 1, seed=1)), (X, real())
     ),
-    "complex": [
-        case(real(2, 3), real(2, 3, seed=1), expect=lambda a, b: a + 1j * b),
-        case(real(2, 1), real(3, seed=1), expect=lambda a, b: a + 1j * b),
-    ],
-    "polar": [
-        case(real(2, 3), real(2, 3, seed=1), expect=lambda r, a: r * np.exp(1j * a)),
-        case(real(2, 1), real(3, seed=1), expect=lambda r, a: r * np.exp(1j * a)),
-    ],
 }
+for _name, _same in (  # as steps to a tensor that changed its shape in place
+    ("squeeze_", "squeeze"),
+    ("unsqueeze_", "unsqueeze"),
+    ("t_", "t"),
+    ("transpose_", "transpose"),
+    ("swapaxes_", "transpose"),
+    ("swapdims_", "transpose"),
+    ("_as_strided_", "as_strided"),
+):
+    SAMPLES[_name] = SAMPLES[_same]

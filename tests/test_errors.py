@@ -220,7 +220,8 @@ CASES = {
         (
             "Error(s) in loading state_dict for Linear:\n"
             '\tMissing key(s) in state_dict: "bias". \n'
-            "\tsize mismatch for weight: the checkpoint holds torch.Size([3, 2]), the current model needs torch.Size([2, 2])."
+            "\tsize mismatch for weight: the checkpoint holds torch.Size([3, 2]), "
+            "the current model needs torch.Size([2, 2])."
         ),
     ),
     "a batch size of zero": (

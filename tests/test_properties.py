@@ -29,7 +29,7 @@ def noise(of: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.asarray(np.random.default_rng(seed).standard_normal(of))
 
 
-# ---- broadcasting ------------------------------------------------------------------------------------------------
+# ---- broadcasting --------------------------------------------------------------------------------------------------
 
 together = hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=4, max_side=4, min_side=0)
 
@@ -136,7 +136,7 @@ def test_a_number_counts_only_if_its_kind_is_higher(a, number):
     assert (x + number).dtype is (number + x).dtype is want
 
 
-# ---- views ----------------------------------------------------------------------------------------------------------
+# ---- views ---------------------------------------------------------------------------------------------------------
 
 VIEWS = {
     "view": lambda x: x.view(-1),
@@ -208,7 +208,7 @@ def test_copies_do_not_share_memory(name, of):
     np.testing.assert_array_equal(base.array, counting(of))
 
 
-# ---- shapes there and back --------------------------------------------------------------------------------------------
+# ---- shapes there and back -----------------------------------------------------------------------------------------
 
 
 @given(shape, st.data())
@@ -256,7 +256,7 @@ def test_sorting_keeps_the_elements(of, data):
     assert torch.equal(torch.empty_like(x).scatter(dim, places, values), x)
 
 
-# ---- derivatives --------------------------------------------------------------------------------------------------------
+# ---- derivatives ---------------------------------------------------------------------------------------------------
 
 FUNCTIONS = {
     "mul": lambda x: x * x.tanh(),
@@ -298,7 +298,7 @@ def test_gradients_of_a_sum_are_sums_of_gradients(name, seed):
     np.testing.assert_allclose(gradient(f(x).sum() + h(x).sum()), gradient(f(x)) + gradient(h(x)), 1e-9, 1e-9)
 
 
-# ---- indexing -----------------------------------------------------------------------------------------------------------
+# ---- indexing ------------------------------------------------------------------------------------------------------
 
 
 def basic_parts() -> st.SearchStrategy:

@@ -30,6 +30,7 @@ for _module in pkgutil.iter_modules(tapegrad.ops.__path__, "tapegrad.ops."):
 SAMPLES = collect()
 OPERATIONS = {name: op for name, op in registry.items() if op.body.__module__.startswith("tapegrad.")}
 STEP = 1e-6  # of finite differences
+SHARING = ("copy", "spread", "unsafe_split", "unsafe_split_with_sizes")  # are no views, but may share memory
 HALF = {np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.complex128): np.dtype(np.complex64)}
 
 
@@ -149,6 +150,8 @@ def test_result(op, sample):
     for before, after in zip(spread_out(sample.args), arrays):
         np.testing.assert_array_equal(before, after, "an input was modified")
     assert all(type(t) is Tensor and type(t.array) is np.ndarray for t in results)
+    shared = any(np.shares_memory(t.array, a) for t in results for a in arrays)
+    assert op.view or not shared or sample.through or op.name in SHARING, "the result has the memory of an input"
     if sample.expect is None:
         return
     expected = flat(sample.expect(*with_arrays(sample.args, copies(sample)), **sample.kwargs))

@@ -152,7 +152,7 @@ def _compile(op: Any, graph: bool, formulas: list[Callable]) -> Callable:
                 check_saved(node, i, t)
         return list(tensors) if graph else [t.array for t in tensors]
 
-    scope = {
+    scope: dict[str, Any] = {
         "freed": freed,
         "nothing": (None,) * len(op.tensor_names),
         "check_saved": check_saved,

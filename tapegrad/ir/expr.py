@@ -233,8 +233,9 @@ def to_source(root: Expr, parameters: tuple[str, ...], scalars: frozenset[str], 
     """Python source of `kernel(*parameters, out=None)`: one array call per operator.
 
     With `full`, the variables that have the shape of the result, a temporary in which one of them occurs is written
-    over by its last reader (the arrays must then be floating point, so that its type is the reader's). Numbers of the formula are the names c0, c1, ... in the order of `constants`. Parameters
-    in `scalars` are Python numbers at run time; `number` turns them into what the array calls take.
+    over by its last reader (the arrays must then be floating point, so that its type is the reader's). Numbers of the
+    formula are the names c0, c1, ... in the order of `constants`. Parameters in `scalars` are Python numbers at run
+    time; `number` turns them into what the array calls take.
     """
     order = walk(root)
     pending: dict[int, int] = {}

@@ -27,7 +27,9 @@ __all__ = (
 def _whole_alpha(x: np.ndarray, y: np.ndarray, alpha: Any) -> None:
     """A factor of integers must be one."""
     if x.dtype.kind in "iub" and isinstance(alpha, float):
-        raise RuntimeError(message("alpha must be an integer for integer tensors", got=alpha, fix="convert with .float()"))
+        raise RuntimeError(
+            message("alpha must be an integer for integer tensors", got=alpha, fix="convert with .float()")
+        )
 
 
 @elementwise(check=_whole_alpha)

@@ -1,4 +1,4 @@
-"""The study documents' programs print under `tapegrad run` what PyTorch printed: the numbers, and the names of nodes."""
+"""The study documents' programs print under `tapegrad run` what PyTorch printed: numbers, and names of nodes."""
 
 from __future__ import annotations
 

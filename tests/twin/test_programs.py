@@ -513,7 +513,7 @@ def test_the_dtype_of_a_function_of_two(name):
             assert found[1] == found[0], f"{name} of {first} and {second}"
 
 
-@pytest.mark.parametrize("name", [*ONE, *TWO])
+@pytest.mark.parametrize("name", sorted({*ONE, *TWO} - {"erfinv"}))  # which saves its result here, its input there
 @pytest.mark.parametrize("changed", ["result", "input"])
 def test_changes_in_place_after_an_operation(name, changed):
     """Where PyTorch can differentiate after its result, or its input, was changed in place, so can we."""
@@ -527,7 +527,7 @@ def test_changes_in_place_after_an_operation(name, changed):
         out.sum().backward()
 
     theirs, ours = attempt(run, torch, []), attempt(run, tapegrad, [])
-    if theirs is None and name != "erfinv":  # whose derivative we compute from the result
+    if theirs is None:
         assert ours is None, f"{name}: {ours}"
     else:
         assert ours is None or kind_of(ours) is kind_of(theirs)
