@@ -30,7 +30,7 @@ class device:
 
     def __init__(self, type: str | device, index: int | None = None):
         if isinstance(type, device):
-            type, index = type.type, type.index
+            type, index = type.type, type.index  # type: ignore[has-type]
         if not isinstance(type, str):
             raise TypeError(message("device: the type must be a string", got=repr(type), expected="'cpu'"))
         name, colon, ordinal = type.partition(":")

@@ -71,6 +71,16 @@ complex128 = dtype("complex128", np.complex128, COMPLEX)
 
 _INTEGERS = (uint8, int8, int16, int32, int64, uint16, uint32, uint64)
 ALL = (bool_, *_INTEGERS, float16, bfloat16, float32, float64, complex64, complex128)
+ALIASES = {
+    "half": float16,
+    "float": float32,
+    "double": float64,
+    "short": int16,
+    "int": int32,
+    "long": int64,
+    "cfloat": complex64,
+    "cdouble": complex128,
+}
 _NAMES = {d.name: d for d in ALL}
 _OF = {d.numpy: d for d in ALL}
 

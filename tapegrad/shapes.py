@@ -94,6 +94,8 @@ def axes(where: str, dim: int | Iterable[int] | None, ndim: int) -> Shape | None
         return None
     if hasattr(dim, "__index__"):
         return (axis(where, dim, ndim),)  # type: ignore[arg-type]
+    if not isinstance(dim, Iterable):
+        raise TypeError(message(f"{where}: dim must be an integer or several", got=repr(dim)))
     found = tuple(axis(where, d, ndim) for d in dim)  # type: ignore[union-attr]
     if len(set(found)) != len(found):
         raise RuntimeError(message(f"{where}: a dim is named twice", got=f"dim={tuple(dim)}"))  # type: ignore[arg-type]

@@ -298,6 +298,84 @@ def test_gradients_of_a_sum_are_sums_of_gradients(name, seed):
     np.testing.assert_allclose(gradient(f(x).sum() + h(x).sum()), gradient(f(x)) + gradient(h(x)), 1e-9, 1e-9)
 
 
+# ---- changes in place ----------------------------------------------------------------------------------------------
+
+
+def recorded(*values: float) -> torch.Tensor:
+    """A result, not a leaf, so that it can be changed."""
+    return torch.tensor(values, dtype=torch.float64, requires_grad=True) * 1
+
+
+@pytest.mark.parametrize("operand", [lambda y: y, lambda y: y[0], lambda y: y.view(-1), lambda y: y.detach()])
+def test_an_operand_that_shares_memory_with_the_changed_tensor_is_stale(operand):
+    y = recorded(2.0, 3.0)
+    y.mul_(operand(y))
+    with pytest.raises(RuntimeError, match="modified by an in-place operation"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["sort", "cummax", "max", "median", "topk"])
+def test_results_are_watched_only_if_a_derivative_needs_them(name):
+    x = recorded(2.0, 3.0, 1.0)
+    values, places = x.topk(2) if name == "topk" else getattr(x, name)(0)
+    values.mul_(2)
+    values.sum().backward(retain_graph=True)
+    places.zero_()
+    with pytest.raises(RuntimeError, match="modified by an in-place operation"):
+        values.sum().backward()
+
+
+def test_a_change_without_a_derivative_cuts_the_graph():
+    x = torch.tensor([2.5, 3.5], requires_grad=True)
+    y = x * 1
+    y.floor_divide_(2)
+    (y * x).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]  # of the second factor alone
+
+
+def test_a_view_taken_while_recording_is_off_belongs_to_a_tensor_that_requires_grad():
+    x = recorded(1.0, 2.0)
+    with torch.no_grad():
+        view, parts = x[0], x.unbind()
+    assert view.requires_grad and view.is_leaf and parts[0].requires_grad
+    with pytest.raises(RuntimeError, match="cannot be changed in place"):
+        view.add_(1)
+
+
+@pytest.mark.parametrize("stop", [lambda x: x.detach_(), lambda x: x.requires_grad_(False)])
+def test_a_leaf_that_no_longer_requires_grad_gets_no_gradient(stop):
+    x, y = (torch.ones(2, requires_grad=True) for _ in range(2))
+    out = (x * y).sum()
+    stop(x)
+    out.backward()
+    assert x.grad is None and y.grad is not None
+
+
+@pytest.mark.parametrize("change", ["add_", "mul_", "copy_", "__setitem__"])
+def test_elements_that_share_memory_cannot_be_changed_one_by_one(change):
+    x = torch.ones(1, 2).expand(3, 2)
+    with pytest.raises(RuntimeError, match="share one place"):
+        getattr(x, change)(*((slice(None),) if change == "__setitem__" else ()), torch.ones(3, 2))
+    assert x.fill_(2).tolist() == [[2.0, 2.0]] * 3
+
+
+@given(full, st.data())
+def test_results_of_reordered_tensors_can_be_viewed_where_pytorchs_can(of, data):
+    x = wrap(noise(of)).permute(data.draw(st.permutations(range(len(of)))))
+    dim = data.draw(st.integers(0, len(of) - 1))
+    for found in (
+        x.sum(dim),
+        x.mean(dim, True),
+        x.amax(dim),
+        x.max(dim)[0],
+        x.var(dim, 0),
+        x.softmax(dim),
+        x.cumsum(dim),
+    ):
+        assert found.is_contiguous()
+    assert x.unsqueeze(0).expand(2, *x.shape).to(torch.float32).is_contiguous()
+
+
 # ---- indexing ------------------------------------------------------------------------------------------------------
 
 

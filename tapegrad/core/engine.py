@@ -72,6 +72,8 @@ class _Pass:
 
     def arrive(self, leaf: Tensor, g: Any, fresh: bool) -> None:
         """Accumulate into a leaf, or note the gradient if it was asked for."""
+        if not leaf._requires_grad:  # it did when the graph was made
+            return
         if leaf._hooks is not None:
             g, fresh = self.call_leaf_hooks(leaf, g), False
         if self.wanted is not None:

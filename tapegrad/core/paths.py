@@ -91,6 +91,8 @@ def operator(op: Any, otherwise: Callable = dispatch.call_operator) -> Callable:
 
     `otherwise` is the general path; by default one that leaves operands of foreign types to their own class.
     """
+    if "f" in op.refuses:  # the straight path is for floating-point operands
+        return lambda input, other: otherwise(op, (input, other), {})
     fast, formulas, plans = op.fast, op.formulas, op.plans
     numbers = dispatch.number if op.numbers != "none" else dispatch.keep
 

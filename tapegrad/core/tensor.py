@@ -402,13 +402,19 @@ class Tensor:
         return bool(self.array.item())
 
     def __float__(self) -> float:
-        return float(self.item())  # type: ignore[arg-type]
+        return float(self._only())  # type: ignore[arg-type]
 
     def __int__(self) -> int:
-        return int(self.item())  # type: ignore[arg-type]
+        return int(self._only())  # type: ignore[arg-type]
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._only())
+
+    def _only(self) -> int | float | bool | complex:
+        if self.array.size != 1:
+            text = message("only a tensor with one element can become a number", got=f"shape {tuple(self.array.shape)}")
+            raise ValueError(text)
+        return self.item()
 
     def __index__(self) -> int:
         if self.array.dtype.kind not in "iub" or self.array.size != 1:

@@ -32,6 +32,7 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from ..ops.embedding import embedding
 from ..ops.filled import zeros_like
+from ..ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from ..ops.joining import cat
 from ..ops.loss import (
     binary_cross_entropy,
@@ -72,7 +73,6 @@ from ..ops.pool import (
     max_pool2d,
     max_pool3d,
 )
-from ..ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
 
 __all__ = [
     "adaptive_avg_pool1d",

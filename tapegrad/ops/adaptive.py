@@ -20,7 +20,7 @@ from .adjoints import place
 from .conv import per_axis
 from .movement import reshape
 from .pool import average_windows
-from .resample import adaptive_average
+from .resample import lines_of, resample
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_max_pool1d"]
 
@@ -87,16 +87,22 @@ def _even(input: Tensor, size: tuple[int, ...]) -> Frame | None:
     return Frame(kernel, kernel, (0,) * n, (1,) * n, size)
 
 
-def _adaptive_avg(where: str, n: int, input: Tensor, output_size: Any) -> Tensor:
-    size = _target(where, n, input, output_size)
+def adaptive_average(where: str, input: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Averages of windows that cover the last dimensions as evenly as possible."""
+    n = len(size)
     if input.array.dtype.kind in "biu":
-        raise NotImplementedError(
-            errors.message(f"{where}: not defined for {input.dtype}", fix="convert with .float()")
-        )
+        text = f"{where}: not defined for {input.dtype}"
+        raise NotImplementedError(errors.message(text, fix="convert with .float()"))
     if size == (1,) * n and n > 1:
         return input.mean(tuple(range(-n, 0)), True)
     frame = _even(input, size)
-    return adaptive_average(input, size) if frame is None else average_windows(input, frame, even=True)
+    if frame is not None:
+        return average_windows(input, frame, even=True)
+    return resample(input, lines_of("average", input.shape[-n:], size, (None,) * n, False))
+
+
+def _adaptive_avg(where: str, n: int, input: Tensor, output_size: Any) -> Tensor:
+    return adaptive_average(where, input, _target(where, n, input, output_size))
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int]) -> Tensor:

@@ -259,7 +259,7 @@ def _avg(where: str, n: int, input: Tensor, *numbers: Any, padded: bool = True, 
     kernel_size, stride, padding, ceil_mode = numbers
     frame = _frame(where, n, input, kernel_size, stride, padding, 1, ceil_mode)
     if override == 0:
-        raise RuntimeError(errors.message(f"{where}: divisor_override must not be zero"))
+        raise RuntimeError(errors.message(f"{where}: divisor_override must not be zero", got=override))
     if input.array.dtype.kind in "biu" and input.dtype is not int64:
         raise NotImplementedError(
             errors.message(f"{where}: not defined for {input.dtype}", fix="convert with .float()")

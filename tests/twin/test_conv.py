@@ -150,7 +150,7 @@ def test_layer(name, i):
     assert len(outs) == len(references)
     for a, b in zip(outs, references):
         close(a, b, "output")
-    assert type(outs[0].grad_fn).__name__ == "Node" or outs[0].grad_fn is not None
+    assert outs[0].grad_fn is not None
     for a, b in zip(leaves, others):
         close(a.grad, b.grad, "input gradient", 1e-5)
     for (key, a), b in zip(ours.named_parameters(), theirs.parameters()):
@@ -297,7 +297,7 @@ def test_complex_gradients(name):
     for lib in (tapegrad, torch):
         x, w = (lib.tensor(v, requires_grad=True) for v in values)
         out = getattr(lib.nn.functional, name)(x, w)
-        (out * out.conj()).real.sum().backward()
+        (out.abs() ** 2).sum().backward()
         grads.append((x.grad, w.grad))
     for a, b in zip(*grads):
         np.testing.assert_allclose(a.numpy(), b.numpy(), 1e-10)

@@ -29,6 +29,7 @@ LIMITS = (  # what PyTorch cannot do and is done here: a program ends there
     "Negation, the `-` operator, on a bool tensor",  # in the derivatives of functions of bools
     "more than one element of the written-to tensor",  # in the derivative of a change of an expanded tensor
     "some elements of the input tensor and the written-to tensor",
+    "Trying to use a saved tensor that has been detached in-place",
     "Autograd not support dtype",  # of an integer tensor that was said to require grad
 )
 
@@ -101,7 +102,9 @@ class Program:
         theirs = attempt(step.run, torch, [self.pool[i].theirs for i in step.operands])
         ours = attempt(step.run, tapegrad, [self.pool[i].ours for i in step.operands])
         if isinstance(theirs, Exception) or isinstance(ours, Exception):
-            if any(text in str(theirs) for text in LIMITS) and not isinstance(ours, Exception):
+            limited = any(text in str(theirs) for text in LIMITS)
+            stale_view = "leaf Variable" in str(theirs) and self.pool[step.operands[0]].theirs._is_view()
+            if (limited or stale_view) and not isinstance(ours, Exception):
                 raise Beyond
             if kind_of(theirs) is not kind_of(ours):
                 self.fail(f"theirs: {theirs!r}\nours: {ours!r}")
@@ -184,6 +187,10 @@ def attempt(function: Callable, package: Any, tensors: list) -> Any:
         return error
 
 
+def shares_memory(a: Any, b: Any) -> bool:
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+
+
 def kind_of(found: Any) -> type | None:
     """The class of an exception; a NotImplementedError is a RuntimeError."""
     if not isinstance(found, Exception):
@@ -201,10 +208,10 @@ def name_of(t: Any) -> str:
 
 # ---- steps: every function returns a text and what to do -------------------------------------------------------------
 
-UNARY = "sin cos tanh sigmoid relu abs neg square exp2 erf floor sign atan expm1 clone positive".split()
-BINARY = "add sub mul maximum minimum atan2 lt ge eq ne".split()
+UNARY = "sin cos tanh sigmoid relu abs neg square exp2 erf floor sign atan expm1 clone positive ceil round sinc".split()
+BINARY = "add sub mul maximum minimum atan2 lt ge eq ne fmax true_divide".split()
 REDUCTIONS = "sum mean amax amin logsumexp".split()
-IN_PLACE = "sin_ tanh_ sigmoid_ relu_ neg_ square_ exp2_ abs_ zero_".split()
+IN_PLACE = "sin_ tanh_ sigmoid_ relu_ neg_ square_ exp2_ abs_ zero_ floor_ round_".split()
 
 
 def unary(rng: random.Random, x: tuple) -> tuple[str, Callable]:
@@ -318,6 +325,41 @@ def index(rng: random.Random, x: tuple) -> tuple[str, Callable]:
     return rng.choice(options)
 
 
+def pick(rng: random.Random, x: tuple) -> tuple[str, Callable]:
+    """By index tensors along one dimension, by masks, by triangles."""
+    if 0 in x or not x:
+        return "{}.masked_fill({0} > 0, 0.5)".replace("{}", "{0}"), lambda T, a: a.masked_fill(a > 0, 0.5)
+    dim = rng.randrange(len(x))
+    rows = [rng.randrange(x[dim]) for _ in range(2)]
+    shape = (*x[:dim], 2, *x[dim + 1 :])
+
+    def index(T):
+        return T.tensor(rows).reshape([-1 if i == dim else 1 for i in range(len(x))]).expand(shape)
+
+    options: list[tuple[str, Callable]] = [
+        (f"{{}}.gather({dim}, {rows})", lambda T, a: a.gather(dim, index(T))),
+        (
+            f"{{0}}.scatter_add({dim}, {rows}, {{0}})",
+            lambda T, a: a.scatter_add(dim, index(T), a.index_select(dim, T.tensor(rows))),
+        ),
+        (f"{{}}.scatter({dim}, {rows}, 2)", lambda T, a: a.scatter(dim, index(T), 2)),
+        (f"{{}}.index_fill({dim}, {rows}, 3)", lambda T, a: a.index_fill(dim, T.tensor(rows), 3)),
+        (
+            f"{{0}}.index_add({dim}, {rows}, part of {{0}})",
+            lambda T, a: a.index_add(dim, T.tensor(rows), a.index_select(dim, T.tensor(rows))),
+        ),
+        (f"{{}}.index_fill_({dim}, {rows}, 3)", lambda T, a: a.index_fill_(dim, T.tensor(rows), 3)),
+        ("{0}.masked_select({0} > 0)", lambda T, a: a.masked_select(a > 0)),
+        ("{0}.masked_fill({0} > 0, 0.5)", lambda T, a: a.masked_fill(a > 0, 0.5)),
+        ("{0}.nonzero()", lambda T, a: a.nonzero()),
+        ("{}.tril()", lambda T, a: a.tril()),
+        (f"{{}}.cumprod({dim})", lambda T, a: a.cumprod(dim)),
+        (f"{{}}.diff(dim={dim})", lambda T, a: a.diff(dim=dim)),
+        ("{}.unflatten(0, (1, -1))", lambda T, a: a.unflatten(0, (1, -1))),
+    ]
+    return rng.choice(options)
+
+
 def convert(rng: random.Random, x: tuple) -> tuple[str, Callable]:
     name = rng.choice(("float32", "float64", "int64", "bool"))
     options = [
@@ -361,6 +403,12 @@ def inplace(rng: random.Random, x: tuple) -> tuple[str, Callable]:
             (f"{{0}}[{{0}} > 0.3] = {value}", masked),
         ]
     return rng.choice(options)
+
+
+def turn(rng: random.Random, x: tuple) -> tuple[str, Callable]:
+    """A change of the tensor's own shape."""
+    name = rng.choice(("t_", "squeeze_"))
+    return f"{{}}.{name}()", lambda T, a: getattr(a, name)()
 
 
 def two(rng: random.Random, x: tuple, y: tuple) -> tuple[str, Callable]:
@@ -414,8 +462,10 @@ KINDS: list[tuple[Callable, int, int]] = [  # how to make a step, of how many op
     (order, 1, 1),
     (view, 1, 9),
     (index, 1, 2),
+    (pick, 1, 2),
     (convert, 1, 2),
     (inplace, 1, 4),
+    (turn, 1, 1),
     (two, 2, 8),
     (unrecorded(inplace), 1, 1),
     (unrecorded(view), 1, 1),
@@ -437,8 +487,8 @@ def steps(program: Program) -> Iterator[Step]:
             same = [i for i, p in enumerate(program.pool) if p.shape == shape or math.prod(p.shape) == 1]
             operands = (recent, rng.choice(same))
         text, run = makers[k](rng, *(program.pool[i].shape for i in operands))
-        if "copy_" in text and operands[0] == operands[1]:
-            continue  # without effect, but for PyTorch allowed where nothing else can be written
+        if "_(" in text and len(operands) == 2 and shares_memory(*(program.pool[i].theirs for i in operands)):
+            continue  # PyTorch may read what it has just written
         if "@" in text and not all(program.pool[i].theirs.numel() for i in operands):
             continue  # products of no bools are allowed there
         yield Step(text.format(*(f"t{i}" for i in operands)), run, operands)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -68,57 +69,60 @@ def maximum(x: Array, frame: Frame) -> Array:
     return x
 
 
-def chosen(x: Array, frame: Frame) -> Array:
-    """Which tap of its window each maximum is: the first of equals, the last NaN."""
+def chosen(x: Array, frame: Frame) -> Iterator[tuple[int, tuple, tuple, Array]]:
+    """For each tap: its number, the index of its inputs, that of its windows, and in which of these it is the maximum.
+
+    Of equal numbers the first is it, of several NaN the last, as in PyTorch.
+    """
     out = maximum(x, frame)
-    count = math.prod(frame.kernel)
-    which = np.zeros(out.shape, np.uint8 if count <= 256 else np.int32)
     passes = list(grid(x.shape[-len(frame.kernel) :], *frame))
-    for number, place, position in reversed(passes):
-        np.copyto(which[position], which.dtype.type(number), where=x[place] == out[position])
-    if out.dtype.kind not in "iu":
-        lost = out != out
-        if lost.any():
-            for number, place, position in passes:
-                part = x[place]
-                np.copyto(which[position], which.dtype.type(number), where=part != part)
-    return which
+    lost = out != out
+    free = ~lost
+    for number, place, position in passes:
+        here = x[place] == out[position]
+        left = free[position]
+        here &= left
+        left ^= here
+        yield number, place, position, here
+    if lost.any():
+        for number, place, position in reversed(passes):
+            here = x[place] != x[place]
+            left = lost[position]
+            here &= left
+            left ^= here
+            yield number, place, position, here
 
 
 def positions(x: Array, frame: Frame) -> Array:
     """Where each maximum lies in its flattened channel, int64."""
-    which = chosen(x, frame)
-    flat = np.zeros(which.shape, np.int64)
+    found = np.zeros((*x.shape[: -len(frame.size)], *frame.size), np.int64)
+    starts = np.zeros(frame.size, np.int64)
     offsets = np.zeros(frame.kernel, np.int64)
     step = 1
     for axis, kernel, stride, low, dilation, size in reversed(_axes(frame)):
         trailing = (1,) * (-axis - 1)
         offsets += (np.arange(kernel) * dilation * step).reshape(-1, *trailing)
-        flat += ((np.arange(size) * stride - low) * step).reshape(-1, *trailing)
+        starts += ((np.arange(size) * stride - low) * step).reshape(-1, *trailing)
         step *= x.shape[axis]
-    return flat + offsets.reshape(-1)[which]
+    for number, _, position, here in chosen(x, frame):
+        np.copyto(found[position], offsets.flat[number], where=here)
+    found += starts
+    return found
 
 
 def maximum_backward(g: Array, x: Array, frame: Frame) -> Array:
     """Each g at the place of the maximum of its window."""
-    which = chosen(x, frame)
-    out = np.zeros(x.shape, g.dtype)
-    apart = all(s >= (k - 1) * d + 1 for k, s, d in zip(frame.kernel, frame.stride, frame.dilation))
-    for number, place, position in grid(x.shape[-len(frame.kernel) :], *frame):
-        part = np.where(which[position] == number, g[position], g.dtype.type(0))
-        if apart:
-            out[place] = part
-        else:
-            out[place] += part
+    out, zero = np.zeros(x.shape, g.dtype), g.dtype.type(0)
+    for _, place, position, here in chosen(x, frame):
+        out[place] += np.where(here, g[position], zero)
     return out
 
 
 def pick(h: Array, x: Array, frame: Frame) -> Array:
     """The elements of h at the places of the maxima of x: the adjoint of `maximum_backward`."""
-    which = chosen(x, frame)
-    out = np.zeros(which.shape, h.dtype)
-    for number, place, position in grid(x.shape[-len(frame.kernel) :], *frame):
-        np.copyto(out[position], h[place], where=which[position] == number)
+    out = np.zeros((*x.shape[: -len(frame.size)], *frame.size), h.dtype)
+    for _, place, position, here in chosen(x, frame):
+        np.copyto(out[position], h[place], where=here)
     return out
 
 

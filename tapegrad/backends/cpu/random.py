@@ -19,7 +19,7 @@ Durstenfeld, "Algorithm 235", CACM 7 (1964).
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Callable
 
 import ml_dtypes
@@ -56,13 +56,13 @@ class Generator:
     tensor([0.4963, 0.7682])
     """
 
-    __slots__ = ("_bits", "_seed", "device", "spare")
+    __slots__ = ("_seed", "_stream", "device", "spare")
 
     def __init__(self, device: object = "cpu"):
         if str(device) not in ("cpu", "cpu:0"):
             raise RuntimeError(message("Generator: there is no such device", got=device, expected="cpu"))
         self.device = "cpu"
-        self._bits = np.random.MT19937(0)
+        self._stream: np.random.MT19937 | None = None
         self.manual_seed(67280421310721)  # PyTorch's default
 
     def manual_seed(self, seed: int) -> Generator:
@@ -72,13 +72,25 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise ValueError(message("manual_seed: the seed needs more than 64 bits", got=seed))
         self._seed = int(seed) % 2**64
-        np.random.RandomState(self._bits).seed(self._seed & 0xFFFFFFFF)
+        if self._stream is not None:
+            self._restart(self._stream)
         self.spare: float | None = None  # second number of a pair of normals, not yet given out
         return self
 
+    def _restart(self, stream: np.random.MT19937) -> None:
+        np.random.RandomState(stream).seed(self._seed & 0xFFFFFFFF)
+
+    @property
+    def _bits(self) -> np.random.MT19937:
+        """The twister itself, made at the first draw: `numpy.random` takes 15 ms to import."""
+        if self._stream is None:
+            self._stream = np.random.MT19937(0)
+            self._restart(self._stream)
+        return self._stream
+
     def seed(self) -> int:
         """Start a stream that cannot be foreseen; returns its seed."""
-        return self.manual_seed(secrets.randbits(64)).initial_seed()
+        return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
 
     def initial_seed(self) -> int:
         """The seed that this stream started from, in [0, 2**64)."""

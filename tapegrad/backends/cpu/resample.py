@@ -217,4 +217,5 @@ def _mixed(x: Array, axis: int, index: Array, weight: Array | None) -> Array:
         part = x.take(places[there], axis)
         part *= share[there].reshape(-1, *trailing)
         out[(..., there, *(slice(None),) * len(trailing))] += part
+    assert out is not None  # there is at least one tap
     return out
