@@ -17,7 +17,7 @@ from tapegrad.utils.data import DataLoader, random_split
 from tapegrad.vision import datasets
 from tapegrad.vision.transforms import ToTensor
 
-EPOCHS = {"digits": 20, "mnist": 2}
+EPOCHS = {"digits": 10, "mnist": 2}
 TEST_SHARE = 0.2  # of the digits; MNIST has its own test images
 ROWS, COLUMNS = 4, 8  # of the picture's grid
 RIGHT, WRONG = "#1a7f37", "#cf222e"

@@ -351,6 +351,18 @@ def test_a_leaf_that_no_longer_requires_grad_gets_no_gradient(stop):
     assert x.grad is None and y.grad is not None
 
 
+def test_a_view_of_a_tensor_that_was_turned_in_place_is_not_followed():
+    x = torch.arange(4.0, requires_grad=True).reshape(2, 2) * 1
+    row = x[0]
+    x.t_()
+    with pytest.raises(RuntimeError, match="changed its shape"):
+        row.add_(1)
+    x.mul_(2)
+    with pytest.raises(RuntimeError, match="changed its shape"):
+        row.sum()
+    assert x[0].sum().requires_grad
+
+
 @pytest.mark.parametrize("change", ["add_", "mul_", "copy_", "__setitem__"])
 def test_elements_that_share_memory_cannot_be_changed_one_by_one(change):
     x = torch.ones(1, 2).expand(3, 2)

@@ -29,10 +29,11 @@ Step = tuple[Any, tuple, dict]  # an operation with its arguments after the firs
 class View:
     """What a view is a view of, and how it is taken."""
 
-    __slots__ = ("base", "made", "path", "version")
+    __slots__ = ("base", "made", "path", "source", "version")
 
-    def __init__(self, base: Tensor, path: tuple[Step, ...], made: str, version: int):
+    def __init__(self, base: Tensor, source: np.ndarray, path: tuple[Step, ...], made: str, version: int):
         self.base = base
+        self.source = source  # the array of the base that the path starts from
         self.path = path
         self.made = made  # "grad", "no_grad" (recording was off) or "multi" (one of several outputs)
         self.version = version
@@ -45,11 +46,23 @@ class View:
         self.version = now
         if self.made == "no_grad" or edge(self.base) is None:
             return
+        self.check_source()
         token = modes.slot.set(None)
         try:
             t.node = follow_tensor(self.path, self.base).node
         finally:
             modes.slot.reset(token)
+
+    def check_source(self) -> None:
+        """Refuse to walk from a base that took on another shape, or other memory, since the view was taken."""
+        if self.base.array is not self.source:
+            text = message(
+                "the tensor that this is a view of has changed its shape, or its memory, in place",
+                got=f"shape {tuple(self.base.array.shape)}",
+                expected=f"{tuple(self.source.shape)}, as when the view was taken",
+                fix="take the view afterwards",
+            )
+            raise RuntimeError(text)
 
 
 def attach(source: Tensor, out: Tensor, op: Any, args: tuple, kwargs: dict, made: str | None = None) -> None:
@@ -62,10 +75,10 @@ def attach(source: Tensor, out: Tensor, op: Any, args: tuple, kwargs: dict, made
     made = made or ("grad" if recording else "no_grad")
     step = (op, args, kwargs)
     if parent is None:
-        out._view = View(source, (step,), made, source._ver[0])
+        out._view = View(source, source.array, (step,), made, source._ver[0])
     else:
         kept = parent.made if made == "grad" else made
-        out._view = View(parent.base, (*parent.path, step), kept, source._ver[0])
+        out._view = View(parent.base, parent.source, (*parent.path, step), kept, source._ver[0])
     if not recording and edge(source) is not None:
         out._requires_grad = True  # a leaf of its own, as in PyTorch
 
@@ -107,6 +120,8 @@ def check_inplace(name: str, t: Tensor, recorded: bool = False) -> None:
         made = "one of several outputs of one operation" if view.made == "multi" else "taken while recording was off"
         text = message(f"{name}: this view cannot be changed in place: it was {made}", fix="change a .clone() of it")
         raise RuntimeError(text)
+    if view is not None and (recorded or edge(root) is not None):
+        view.check_source()
 
 
 def refuse_repeated(name: str, array: np.ndarray) -> None:

@@ -7,6 +7,7 @@ is the padding before the first element, `size` the spatial shape of the result.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -122,33 +123,29 @@ def per_axis(where: str, name: str, value: Any, n: int) -> tuple[int, ...]:
     return found
 
 
-def _check_tensors(where: str, n: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    """Refuse what is no tensor, and wrong numbers of dimensions."""
+def _check_tensors(where: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Refuse what is no tensor, unequal dtypes, and booleans."""
     for name, t in (("input", x), ("weight", weight), ("bias", bias)):
         if not isinstance(t, Tensor) and (t is not None or name != "bias"):
             raise TypeError(errors.message(f"{where}: {name} must be a tensor", got=type(t).__name__))
-    if weight.array.ndim != n + 2:
-        text = errors.message(
-            f"{where}: the weight has the wrong number of dimensions",
-            got=tuple(weight.shape),
-            expected=f"{n + 2} of them",
-        )
-        raise RuntimeError(text)
-    if x.array.ndim not in (n + 1, n + 2):
-        text = errors.message(
-            f"{where}: the input has the wrong number of dimensions",
-            got=tuple(x.shape),
-            expected=f"{n + 2} (batched) or {n + 1}",
-        )
-        raise RuntimeError(text)
-    kinds = {t.array.dtype for t in (x, weight, bias) if t is not None}
-    if len(kinds) > 1:
+    kind = x.array.dtype
+    if weight.array.dtype != kind or (bias is not None and bias.array.dtype != kind):
         got = " and ".join(str(t.dtype) for t in (x, weight, bias) if t is not None)
         raise RuntimeError(
             errors.message(f"{where}: input, weight and bias must have one dtype", got=got, fix="x.to(weight.dtype)")
         )
-    if x.array.dtype.kind == "b":
+    if kind.kind == "b":
         raise RuntimeError(errors.message(f"{where}: not defined for torch.bool", fix="x.float()"))
+
+
+def _check_dimensions(where: str, n: int, x: tuple, weight: tuple) -> None:
+    """Refuse wrong numbers of dimensions."""
+    if len(weight) != n + 2:
+        text = f"{where}: the weight has the wrong number of dimensions"
+        raise RuntimeError(errors.message(text, got=weight, expected=f"{n + 2} of them"))
+    if len(x) not in (n + 1, n + 2):
+        text = f"{where}: the input has the wrong number of dimensions"
+        raise RuntimeError(errors.message(text, got=x, expected=f"{n + 2} (batched) or {n + 1}"))
 
 
 def check_numbers(where: str, **numbers: tuple[int, ...]) -> None:
@@ -159,29 +156,27 @@ def check_numbers(where: str, **numbers: tuple[int, ...]) -> None:
             raise RuntimeError(errors.message(f"{where}: {name} must be {least} or more", got=values))
 
 
-def _check_channels(where: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, transposed: bool) -> None:
+def _check_channels(where: str, x: tuple, weight: tuple, bias: tuple | None, groups: int, transposed: bool) -> None:
     """Refuse channels that do not fit the weight, the groups or the bias."""
-    n = weight.array.ndim - 2
     if groups.__class__ is not int or groups <= 0:
         raise RuntimeError(errors.message(f"{where}: groups must be a positive integer", got=repr(groups)))
-    channels, first, second = x.shape[-n - 1], weight.shape[0], weight.shape[1]
+    first, second, *kernel = weight
+    channels = x[-len(kernel) - 1]
     takes, gives = (first, second * groups) if transposed else (second * groups, first)
     if first % groups:
         text = f"{where}: the first size of the weight must be divisible by the groups"
-        raise RuntimeError(errors.message(text, got=f"weight of {tuple(weight.shape)}, groups={groups}"))
+        raise RuntimeError(errors.message(text, got=f"weight of {weight}, groups={groups}"))
     if channels != takes:
         text = errors.message(
             f"{where}: the input has {channels} channels, the weight is for {takes}",
-            got=f"input of {tuple(x.shape)}, weight of {tuple(weight.shape)}, groups={groups}",
+            got=f"input of {x}, weight of {weight}, groups={groups}",
             fix="check in_channels of the layer, and the order (N, C, *) of the input's dimensions",
         )
         raise RuntimeError(text)
-    if bias is not None and bias.array.shape != (gives,):
-        raise RuntimeError(
-            errors.message(f"{where}: wrong shape of the bias", got=tuple(bias.shape), expected=f"({gives},)")
-        )
-    if 0 in weight.shape[2:]:
-        raise RuntimeError(errors.message(f"{where}: the kernel is empty", got=tuple(weight.shape)))
+    if bias is not None and bias != (gives,):
+        raise RuntimeError(errors.message(f"{where}: wrong shape of the bias", got=bias, expected=f"({gives},)"))
+    if 0 in kernel:
+        raise RuntimeError(errors.message(f"{where}: the kernel is empty", got=weight))
 
 
 # ---- convolution -----------------------------------------------------------------------------------------------------
@@ -203,6 +198,41 @@ def _paddings(where: str, padding: Any, kernel: tuple, stride: tuple, dilation: 
     return tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
 
 
+@functools.lru_cache(maxsize=1024)
+def _geometry(
+    where: str,
+    n: int,
+    x: tuple,
+    weight: tuple,
+    bias: tuple | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> tuple[tuple, tuple, tuple, tuple]:
+    """(stride, padding before, dilation, spatial shape of the result) of shapes that fit."""
+    _check_dimensions(where, n, x, weight)
+    stride, dilation = per_axis(where, "stride", stride, n), per_axis(where, "dilation", dilation, n)
+    kernel, sizes = weight[2:], x[-n:]
+    low, high = _paddings(where, padding, kernel, stride, dilation)
+    check_numbers(where, stride=stride, dilation=dilation, padding=low)
+    _check_channels(where, x, weight, bias, groups, False)
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
+    room = [size + a + b - span for size, a, b, span in zip(sizes, low, high, spans)]
+    if min(room) < 0:
+        text = errors.message(
+            f"{where}: the kernel is larger than the padded input",
+            got=f"input of {x}, padding {low}, kernel of {kernel}, dilation {dilation}",
+            expected=f"an input of {tuple(s - a - b for s, a, b in zip(spans, low, high))} or more",
+        )
+        raise RuntimeError(text)
+    return stride, low, dilation, tuple(r // s + 1 for r, s in zip(room, stride))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if value.__class__ is list else value
+
+
 def _conv(
     where: str,
     n: int,
@@ -215,22 +245,10 @@ def _conv(
     groups: int,
 ) -> Tensor:
     """Convolution in `n` dimensions."""
-    _check_tensors(where, n, input, weight, bias)
-    stride, dilation = per_axis(where, "stride", stride, n), per_axis(where, "dilation", dilation, n)
-    kernel, sizes = weight.array.shape[2:], input.array.shape[-n:]
-    low, high = _paddings(where, padding, kernel, stride, dilation)
-    check_numbers(where, stride=stride, dilation=dilation, padding=low)
-    _check_channels(where, input, weight, bias, groups, False)
-    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
-    room = [size + a + b - span for size, a, b, span in zip(sizes, low, high, spans)]
-    if min(room) < 0:
-        text = errors.message(
-            f"{where}: the kernel is larger than the padded input",
-            got=f"input of {tuple(input.shape)}, padding {low}, kernel of {kernel}, dilation {dilation}",
-            expected=f"an input of {tuple(s - a - b for s, a, b in zip(spans, low, high))} or more",
-        )
-        raise RuntimeError(text)
-    size = tuple(r // s + 1 for r, s in zip(room, stride))
+    _check_tensors(where, input, weight, bias)
+    shapes = input.array.shape, weight.array.shape, None if bias is None else bias.array.shape
+    numbers = _hashable(stride), _hashable(padding), _hashable(dilation), groups
+    stride, low, dilation, size = _geometry(where, n, *shapes, *numbers)
     if input.array.ndim == n + 2:
         return _convolve(input, weight, bias, stride, low, dilation, groups, size)
     return _convolve(input.unsqueeze(0), weight, bias, stride, low, dilation, groups, size).squeeze(0)
@@ -333,6 +351,39 @@ def conv3d(
 # ---- transposed convolution ------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=1024)
+def _transposed_geometry(
+    where: str,
+    n: int,
+    x: tuple,
+    weight: tuple,
+    bias: tuple | None,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    dilation: Any,
+    groups: int,
+) -> tuple[tuple, tuple, tuple, tuple]:
+    """(stride, padding before, dilation, spatial shape of the result) of shapes that fit."""
+    _check_dimensions(where, n, x, weight)
+    stride, dilation = per_axis(where, "stride", stride, n), per_axis(where, "dilation", dilation, n)
+    low, extra = per_axis(where, "padding", padding, n), per_axis(where, "output_padding", output_padding, n)
+    check_numbers(where, stride=stride, dilation=dilation, padding=low, output_padding=extra)
+    _check_channels(where, x, weight, bias, groups, True)
+    kernel, sizes = weight[2:], x[-n:]
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        text = f"{where}: output padding must be smaller than either stride or dilation"
+        raise RuntimeError(errors.message(text, got=f"{extra}, stride {stride}, dilation {dilation}"))
+    size = tuple(
+        (m - 1) * s - 2 * a + d * (k - 1) + e + 1
+        for m, s, a, d, k, e in zip(sizes, stride, low, dilation, kernel, extra)
+    )
+    if min(size) <= 0:
+        got = f"input of {x}, kernel of {kernel}, padding {low}"
+        raise RuntimeError(errors.message(f"{where}: the output would be empty, {size}", got=got))
+    return stride, low, dilation, size
+
+
 def _conv_transpose(
     where: str,
     n: int,
@@ -346,22 +397,10 @@ def _conv_transpose(
     dilation: Any,
 ) -> Tensor:
     """Transposed convolution in `n` dimensions."""
-    _check_tensors(where, n, input, weight, bias)
-    stride, dilation = per_axis(where, "stride", stride, n), per_axis(where, "dilation", dilation, n)
-    low, extra = per_axis(where, "padding", padding, n), per_axis(where, "output_padding", output_padding, n)
-    check_numbers(where, stride=stride, dilation=dilation, padding=low, output_padding=extra)
-    _check_channels(where, input, weight, bias, groups, True)
-    kernel, sizes = weight.array.shape[2:], input.array.shape[-n:]
-    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        text = f"{where}: output padding must be smaller than either stride or dilation"
-        raise RuntimeError(errors.message(text, got=f"{extra}, stride {stride}, dilation {dilation}"))
-    size = tuple(
-        (m - 1) * s - 2 * a + d * (k - 1) + e + 1
-        for m, s, a, d, k, e in zip(sizes, stride, low, dilation, kernel, extra)
-    )
-    if min(size) <= 0:
-        got = f"input of {tuple(input.shape)}, kernel of {kernel}, padding {low}"
-        raise RuntimeError(errors.message(f"{where}: the output would be empty, {size}", got=got))
+    _check_tensors(where, input, weight, bias)
+    shapes = input.array.shape, weight.array.shape, None if bias is None else bias.array.shape
+    numbers = _hashable(stride), _hashable(padding), _hashable(output_padding), _hashable(dilation), groups
+    stride, low, dilation, size = _transposed_geometry(where, n, *shapes, *numbers)
     if input.array.ndim == n + 2:
         return _convolve_input(input, weight, bias, stride, low, dilation, groups, size)
     return _convolve_input(input.unsqueeze(0), weight, bias, stride, low, dilation, groups, size).squeeze(0)

@@ -173,6 +173,11 @@ def put_index(x: Array, y: Array, key, accumulate=False, owners=()):
 put_index.op.fills = True  # into elements that share memory too, as PyTorch does
 
 
+@put_index.shape
+def _(x, y, key, accumulate=False, owners=()):
+    return x
+
+
 @put_index.grad("x")
 def _(g, key, accumulate, owners):
     if accumulate:
@@ -480,7 +485,12 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 
 
 def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """In-place form of `index_put`."""
+    """In-place form of `index_put`.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(3).index_put_((torch.tensor([0, 2]),), torch.tensor(1.0))
+    tensor([1., 0., 1.])
+    """
     key, owners = _put_key(self, indices, values)
     if modes.mode() is None and (edge(self) is not None or edge(values) is not None):
         return dispatch.call_inplace(put_index.op, "index_put_", self, (values, key, accumulate, owners), {})

@@ -202,12 +202,24 @@ def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
 
 
 def row_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """`vstack` under another name."""
+    """`vstack` under another name.
+
+    >>> import tapegrad as torch
+    >>> torch.row_stack([torch.tensor([1]), torch.tensor([2])])
+    tensor([[1],
+            [2]])
+    """
     return vstack(tensors, out=out)
 
 
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Join along dimension 2; vectors become (1, n, 1) and matrices (n, m, 1)."""
+    """Join along dimension 2; vectors become (1, n, 1) and matrices (n, m, 1).
+
+    >>> import tapegrad as torch
+    >>> torch.dstack([torch.tensor([1, 2]), torch.tensor([3, 4])])
+    tensor([[[1, 3],
+             [2, 4]]])
+    """
     return cat(_grown("dstack", atleast_3d, tensors), 2, out=out)
 
 
@@ -252,6 +264,12 @@ def _corners(sizes: Any) -> Any:
         shape = (1,) * (2 - len(shape)) + tuple(shape)
         yield i, j
         i, j = i + shape[0], j + shape[1]
+
+
+@_block_diag.shape
+def _(tensors):
+    sizes = [(1,) * (2 - len(s)) + tuple(s) for s in tensors]
+    return tuple(sum(s[i] for s in sizes) for i in (0, 1)) if sizes else (1, 0)
 
 
 @_block_diag.grad
@@ -346,17 +364,32 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
 
 
 def atleast_1d(*tensors: Any) -> Any:
-    """Give 0-d tensors a dimension of size 1; several tensors come back as a tuple."""
+    """Give 0-d tensors a dimension of size 1; several tensors come back as a tuple.
+
+    >>> import tapegrad as torch
+    >>> torch.atleast_1d(torch.tensor(2))
+    tensor([2])
+    """
     return _each(tensors, lambda x: x if x.ndim else reshape(x, (1,)))
 
 
 def atleast_2d(*tensors: Any) -> Any:
-    """Put dimensions of size 1 in front until there are two; several tensors come back as a tuple."""
+    """Put dimensions of size 1 in front until there are two; several tensors come back as a tuple.
+
+    >>> import tapegrad as torch
+    >>> torch.atleast_2d(torch.tensor([1, 2]))
+    tensor([[1, 2]])
+    """
     return _each(tensors, lambda x: x if x.ndim > 1 else unsqueeze(x, 0) if x.ndim else reshape(x, (1, 1)))
 
 
 def atleast_3d(*tensors: Any) -> Any:
-    """Add dimensions of size 1 until there are three: vectors become (1, n, 1), matrices (n, m, 1)."""
+    """Add dimensions of size 1 until there are three: vectors become (1, n, 1), matrices (n, m, 1).
+
+    >>> import tapegrad as torch
+    >>> torch.atleast_3d(torch.zeros(2)).shape
+    torch.Size([1, 2, 1])
+    """
 
     def grow(x: Tensor) -> Tensor:
         if x.ndim == 1:

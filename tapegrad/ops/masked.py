@@ -116,7 +116,13 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """In-place form of `masked_fill`."""
+    """In-place form of `masked_fill`.
+
+    >>> import tapegrad as torch
+    >>> x = torch.tensor([1.0, -2.0])
+    >>> x.masked_fill_(x < 0, 0)
+    tensor([1., 0.])
+    """
     tensor = isinstance(value, Tensor)
     if modes.mode() is None and (edge(self) is not None or (tensor and edge(value) is not None)):
         own = (_fill_tensor if tensor else _fill_number).op
@@ -167,6 +173,11 @@ def masked_select_backward(g: Array, mask: Array, shape):
     out = np.zeros(common, g.dtype)
     out[mask if mask.shape == common else np.broadcast_to(mask, common)] = g
     return out
+
+
+@masked_select_backward.shape
+def _(g, mask, shape):
+    return shapes.broadcast("masked_select", shape, mask)
 
 
 @masked_select_backward.grad
@@ -223,6 +234,11 @@ def masked_scatter_backward(g: Array, mask: Array, shape):
     return out
 
 
+@masked_scatter_backward.shape
+def _(g, mask, shape):
+    return tuple(shape)
+
+
 @masked_scatter_backward.grad
 def _(g, mask, g_shape):
     return masked_scatter_forward(g, mask, g_shape)
@@ -235,6 +251,11 @@ def masked_scatter_forward(x: Array, mask: Array, shape):
     mask = np.broadcast_to(mask, shape)
     out[mask] = x.reshape(-1)[: np.count_nonzero(mask)]
     return out
+
+
+@masked_scatter_forward.shape
+def _(x, mask, shape):
+    return tuple(shape)
 
 
 @masked_scatter_forward.grad
@@ -350,6 +371,11 @@ def clear_positions(x: Array, index: Array):
     return out
 
 
+@clear_positions.shape
+def _(x, index):
+    return x
+
+
 @clear_positions.grad
 def _(g, index):
     return clear_positions(g, index)
@@ -399,7 +425,12 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tenso
 
 
 def argwhere(input: Tensor) -> Tensor:
-    """The indices of all elements that are not zero, as rows: `nonzero` under NumPy's name."""
+    """The indices of all elements that are not zero, as rows: `nonzero` under NumPy's name.
+
+    >>> import tapegrad as torch
+    >>> torch.argwhere(torch.tensor([0, 5]))
+    tensor([[1]])
+    """
     return _nonzero(input)
 
 

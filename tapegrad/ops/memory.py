@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import devices, modes, shapes
 from ..backends.cpu import index as kernels
-from ..core.op import Array, op, registry
+from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..core.views import check_inplace
 from ..errors import message
@@ -94,7 +94,6 @@ def changes_shape(name: str, function: Any, node: Any) -> None:
     """Give a view its in-place method, recorded as `node`: the tensor itself takes on the shape and the strides."""
     plain = function.op
     own = op(plain.body, view=True, name=name, node=node)
-    del registry[name]  # it is the same operation under another name
     for targets, formula in plain.formulas.items():
         own.grad(*targets)(formula)
     own.shape(plain.shape_rule)
@@ -144,7 +143,12 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 
 def resize_as_(self: Tensor, the_template: Tensor, memory_format: Any = None) -> Tensor:
-    """`self.resize_(the_template.shape)`."""
+    """`self.resize_(the_template.shape)`.
+
+    >>> import tapegrad as torch
+    >>> torch.arange(4).resize_as_(torch.zeros(2))
+    tensor([0, 1])
+    """
     return resize_(self, the_template.array.shape)
 
 

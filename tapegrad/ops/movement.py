@@ -157,12 +157,24 @@ def _viewable(array: np.ndarray, shape: Any) -> bool:
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
-    """`self.view(other.shape)`."""
+    """`self.view(other.shape)`.
+
+    >>> import tapegrad as torch
+    >>> torch.arange(4).view_as(torch.zeros(2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return view_as_shape(self, other.array.shape)
 
 
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
-    """`self.reshape(other.shape)`."""
+    """`self.reshape(other.shape)`.
+
+    >>> import tapegrad as torch
+    >>> torch.arange(4).reshape_as(torch.zeros(2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return reshape(self, other.array.shape)
 
 
@@ -332,12 +344,22 @@ def _(g):
 
 
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
-    """`transpose` under NumPy's name."""
+    """`transpose` under NumPy's name.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 3).swapaxes(0, 1).shape
+    torch.Size([3, 2])
+    """
     return transpose(input, axis0, axis1)
 
 
 def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """`transpose` under another name."""
+    """`transpose` under another name.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 3).swapdims(0, 1).shape
+    torch.Size([3, 2])
+    """
     return transpose(input, dim0, dim1)
 
 
@@ -380,12 +402,22 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 
 
 def _T(self: Tensor) -> Tensor:
-    """The dimensions in reverse order."""
+    """The dimensions in reverse order.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 3).T.shape
+    torch.Size([3, 2])
+    """
     return permute_dims(self, tuple(range(self.array.ndim))[::-1])
 
 
 def _mT(self: Tensor) -> Tensor:
-    """The last two dimensions exchanged."""
+    """The last two dimensions exchanged.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(5, 2, 3).mT.shape
+    torch.Size([5, 3, 2])
+    """
     if self.array.ndim == 0:
         return self
     if self.array.ndim < 2:
@@ -394,7 +426,12 @@ def _mT(self: Tensor) -> Tensor:
 
 
 def _H(self: Tensor) -> Tensor:
-    """The conjugate transpose of a matrix."""
+    """The conjugate transpose of a matrix.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(2, 3).H.shape
+    torch.Size([3, 2])
+    """
     if self.array.ndim not in (0, 2):
         raise RuntimeError(
             message("H: a matrix", got=f"shape {self.array.shape}", fix="use .mH for batches of matrices")
@@ -524,7 +561,13 @@ def expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) 
 
 
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
-    """`self.expand(other.shape)`."""
+    """`self.expand(other.shape)`.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([1, 2]).expand_as(torch.zeros(2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand_to(self, other.array.shape)
 
 

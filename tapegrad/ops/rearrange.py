@@ -187,14 +187,26 @@ def flip(input: Tensor, *over: Any, dims: Any = None) -> Tensor:
 
 
 def fliplr(input: Tensor) -> Tensor:
-    """A copy with the columns (dimension 1) in reverse order."""
+    """A copy with the columns (dimension 1) in reverse order.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).fliplr()
+    tensor([[2, 1],
+            [4, 3]])
+    """
     if input.ndim < 2:
         raise RuntimeError(message("fliplr: at least two dimensions", got=f"shape {tuple(input.shape)}"))
     return flip_dims(input, (1,))
 
 
 def flipud(input: Tensor) -> Tensor:
-    """A copy with the rows (dimension 0) in reverse order."""
+    """A copy with the rows (dimension 0) in reverse order.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).flipud()
+    tensor([[3, 4],
+            [1, 2]])
+    """
     if input.ndim < 1:
         raise RuntimeError(message("flipud: at least one dimension", got="a 0-d tensor"))
     return flip_dims(input, (0,))
@@ -254,6 +266,14 @@ def rot90(x: Array, k=1, dims=(0, 1)):
     if len(dims) != 2 or n < 2 or any(not -n <= d < n for d in dims) or dims[0] % n == dims[1] % n:
         raise RuntimeError(message("rot90: two different dimensions", got=f"dims={list(dims)}, shape {x.shape}"))
     return np.rot90(x, k, tuple(dims)).copy()
+
+
+@rot90.shape
+def _(x, k=1, dims=(0, 1)):
+    found, (a, b) = list(x), dims
+    if k % 2:
+        found[a], found[b] = found[b], found[a]
+    return tuple(found)
 
 
 @rot90.grad
@@ -360,8 +380,16 @@ def _(g, offset, dim1, dim2):
 
 @op(name="diagonal_copy", node="DiagonalBackward0_copy")
 def diagonal_copy(x: Array, offset=0, dim1=0, dim2=1):
-    """A copy of `diagonal(input, offset, dim1, dim2)`."""
+    """A copy of `diagonal(input, offset, dim1, dim2)`.
+
+    >>> import tapegrad as torch
+    >>> torch.diagonal_copy(torch.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
     return diagonal(x, offset, dim1, dim2).copy()
+
+
+diagonal_copy.shape(diagonal.op.shape_rule)
 
 
 @diagonal_copy.grad
@@ -457,6 +485,11 @@ def clear_window(x: Array, view, args):
     out = x.copy()
     view(out, *args)[...] = 0
     return out
+
+
+@clear_window.shape
+def _(x, view, args):
+    return x
 
 
 @clear_window.grad

@@ -198,6 +198,11 @@ def _scatter_combine(x: Array, dim, index: Array, src: Array, reduce):
         kernels.scatter_reduce(x, dim, index, src, reduce, True)
 
 
+@_scatter_combine.shape
+def _(x, dim, index, src, reduce):
+    return x
+
+
 def scatter(
     input: Tensor,
     dim: int,
@@ -248,7 +253,12 @@ _SCATTER_METHODS = {
 def scatter_(
     self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Tensor:
-    """In-place form of `scatter`."""
+    """In-place form of `scatter`.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(3).scatter_(0, torch.tensor([2]), 1.0)
+    tensor([0., 0., 1.])
+    """
     function, rest = _scatter_of(index, self, value if src is None else src, reduce)
     return getattr(self, _SCATTER_METHODS[function])(dim, index, *rest)
 
@@ -348,6 +358,11 @@ def arrivals(x: Array, index: Array, sent: Array | None, own: Array | None, dim)
         kernels.scatter_add(found, dim % max(x.ndim, 1), index, source)
     found[found == 0] = 1
     return found
+
+
+@arrivals.shape
+def _(x, index, sent, own, dim):
+    return x
 
 
 def _product_gradients(g, x, dim, index, src, include_self, out) -> tuple:

@@ -177,6 +177,11 @@ def _index_fill_tensor(x: Array, dim, index: Array, value: Array):
     kernels.index_fill(x, dim, index, value)
 
 
+@_index_fill_tensor.shape
+def _(x, dim, index, value):
+    return x
+
+
 @_index_fill_tensor.grad("x")
 def _(g, dim, index):
     return index_fill_value(g, dim, index, 0)
@@ -204,7 +209,12 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """In-place form of `index_fill`."""
+    """In-place form of `index_fill`.
+
+    >>> import tapegrad as torch
+    >>> torch.zeros(3).index_fill_(0, torch.tensor([0, 2]), 1.0)
+    tensor([1., 0., 1.])
+    """
     method = self._index_fill_tensor_ if isinstance(value, Tensor) else self._index_fill_value_  # type: ignore[attr-defined]
     return method(dim, index, value)
 

@@ -38,6 +38,12 @@ def unbind(x: Array, dim=0):
     return [x[(*lead, i, ...)] for i in range(x.shape[len(lead)])]
 
 
+@unbind.shape
+def _(x, dim=0):
+    dim = shapes.axis("unbind", dim, len(x))
+    return (*x[:dim], *x[dim + 1 :])  # of each part
+
+
 @unbind.grad
 def _(gs, dim):
     return stack(gs, dim)
@@ -82,6 +88,17 @@ def _split(x: Array, split_size, dim=0):
     return _pieces(x, *_cuts("split", x.shape, _equal_sizes(x.shape, split_size, dim), dim))
 
 
+def _first(x: tuple[int, ...], sizes: Sequence[int], dim: int) -> tuple[int, ...]:
+    """The shape of the first piece."""
+    dim, sizes = _cuts("split", x, sizes, dim)
+    return (*x[:dim], sizes[0], *x[dim + 1 :]) if sizes else x
+
+
+@_split.shape
+def _(x, split_size, dim=0):
+    return _first(x, _equal_sizes(x, split_size, dim), dim)
+
+
 @_split.grad
 def _(gs, dim):
     return cat(gs, dim)
@@ -90,6 +107,11 @@ def _(gs, dim):
 @op(view=True, nout=-1, name="split_with_sizes")
 def _split_with_sizes(x: Array, split_sizes, dim=0):
     return _pieces(x, *_cuts("split", x.shape, split_sizes, dim))
+
+
+@_split_with_sizes.shape
+def _(x, split_sizes, dim=0):
+    return _first(x, split_sizes, dim)
 
 
 @_split_with_sizes.grad
@@ -102,6 +124,9 @@ def _unsafe_split(x: Array, split_size, dim=0):
     return _pieces(x, *_cuts("split", x.shape, _equal_sizes(x.shape, split_size, dim), dim))
 
 
+_unsafe_split.shape(_split.op.shape_rule)
+
+
 @_unsafe_split.grad
 def _(gs, dim):
     return cat(gs, dim)
@@ -110,6 +135,9 @@ def _(gs, dim):
 @op(nout=-1, name="unsafe_split_with_sizes")
 def _unsafe_split_with_sizes(x: Array, split_sizes, dim=0):
     return _pieces(x, *_cuts("split", x.shape, split_sizes, dim))
+
+
+_unsafe_split_with_sizes.shape(_split_with_sizes.op.shape_rule)
 
 
 @_unsafe_split_with_sizes.grad
@@ -137,17 +165,32 @@ def _split_method(self: Tensor, split_size: int | Sequence[int], dim: int = 0) -
 
 
 def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut a dimension into views of the given sizes."""
+    """Cut a dimension into views of the given sizes.
+
+    >>> import tapegrad as torch
+    >>> torch.arange(3).split_with_sizes([1, 2])
+    (tensor([0]), tensor([1, 2]))
+    """
     return _split_with_sizes(input, shapes.as_shape("split", (split_sizes,)), dim)
 
 
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split`, but autograd does not know that the pieces share memory with the input."""
+    """`split`, but autograd does not know that the pieces share memory with the input.
+
+    >>> import tapegrad as torch
+    >>> torch.unsafe_split(torch.arange(3), 2)
+    (tensor([0, 1]), tensor([2]))
+    """
     return _unsafe_split(input, split_size, dim)
 
 
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split_with_sizes`, but autograd does not know that the pieces share memory with the input."""
+    """`split_with_sizes`, but autograd does not know that the pieces share memory with the input.
+
+    >>> import tapegrad as torch
+    >>> torch.unsafe_split_with_sizes(torch.arange(3), [1, 2])
+    (tensor([0]), tensor([1, 2]))
+    """
     return _unsafe_split_with_sizes(input, shapes.as_shape("split", (split_sizes,)), dim)
 
 
@@ -171,7 +214,12 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`chunk`, but autograd does not know that the pieces share memory with the input."""
+    """`chunk`, but autograd does not know that the pieces share memory with the input.
+
+    >>> import tapegrad as torch
+    >>> torch.unsafe_chunk(torch.arange(4), 2)
+    (tensor([0, 1]), tensor([2, 3]))
+    """
     size = _chunk_size("unsafe_chunk", input, chunks, dim)
     return _unsafe_split(input, size, dim) if size else _unsafe_split_with_sizes(input, (0,) * chunks, dim)
 
@@ -226,17 +274,33 @@ def _split_along(where: str, least: int, dim: int, input: Tensor, at: Any) -> tu
 
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Cut the columns (dimension 1; of a vector, its elements) into equal parts, or at the given indices."""
+    """Cut the columns (dimension 1; of a vector, its elements) into equal parts, or at the given indices.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).hsplit(2)[0]
+    tensor([[1],
+            [3]])
+    """
     return _split_along("hsplit", 1, 1, input, indices_or_sections)
 
 
 def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Cut the rows (dimension 0) into equal parts, or at the given indices."""
+    """Cut the rows (dimension 0) into equal parts, or at the given indices.
+
+    >>> import tapegrad as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).vsplit(2)
+    (tensor([[1, 2]]), tensor([[3, 4]]))
+    """
     return _split_along("vsplit", 2, 0, input, indices_or_sections)
 
 
 def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Cut dimension 2 into equal parts, or at the given indices."""
+    """Cut dimension 2 into equal parts, or at the given indices.
+
+    >>> import tapegrad as torch
+    >>> [part.shape for part in torch.zeros(2, 3, 4).dsplit([1])]
+    [torch.Size([2, 3, 1]), torch.Size([2, 3, 3])]
+    """
     return _split_along("dsplit", 3, 2, input, indices_or_sections)
 
 

