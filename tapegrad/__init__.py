@@ -52,16 +52,18 @@ from .errors import OutOfMemoryError as OutOfMemoryError
 from .modes import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .modes import enable_grad as enable_grad
 from .modes import get_default_dtype as get_default_dtype
-from .modes import get_num_threads as get_num_threads
 from .modes import inference_mode as inference_mode
 from .modes import is_grad_enabled as is_grad_enabled
 from .modes import is_inference_mode_enabled as is_inference_mode_enabled
 from .modes import no_grad as no_grad
 from .modes import set_default_dtype as set_default_dtype
 from .modes import set_grad_enabled as set_grad_enabled
-from .modes import set_num_threads as set_num_threads
 from .modes import use_deterministic_algorithms as use_deterministic_algorithms
 from .shapes import Size as Size
+
+# the device
+from .backends.cpu.threads import get_num_threads as get_num_threads
+from .backends.cpu.threads import set_num_threads as set_num_threads
 
 # the tape
 from .core import engine as _engine
@@ -93,6 +95,7 @@ from .ops.complex import *
 from .ops.index import *
 from .ops.scatter import *
 from .ops.slices import *
+from .ops.overlay import *
 from .ops.masked import *
 from .ops.reduce import *
 from .ops.extremes import *

@@ -67,6 +67,7 @@ def main(
         count = sum(p.numel() for p in model.parameters())
         size = "x".join(str(n) for n in image.shape[1:])
         print(f"{dataset}: {len(train):,} training and {len(test):,} test images of {size}; {count:,} parameters")
+    torch.set_num_threads(1)  # as quick for matrices of this size, and no slower where another program computes
     losses = _train(model, train, epochs or EPOCHS[dataset], batch_size, lr, quiet)
     images, labels, answers = _test(model, test)
     right = (answers == labels).sum().item()

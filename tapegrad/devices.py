@@ -30,7 +30,8 @@ class device:
 
     def __init__(self, type: str | device, index: int | None = None):
         if isinstance(type, device):
-            type, index = type.type, type.index  # type: ignore[has-type]
+            self.type, self.index = type.type, type.index
+            return
         if not isinstance(type, str):
             raise TypeError(message("device: the type must be a string", got=repr(type), expected="'cpu'"))
         name, colon, ordinal = type.partition(":")

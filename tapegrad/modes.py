@@ -1,4 +1,4 @@
-"""All global state there is: grad mode, default dtype, determinism, threads.
+"""All global state there is: grad mode, default dtype, determinism.
 
 `mode()` is the one test on the path of every operation. It returns None in the ordinary case (gradients are
 recorded), `NO_GRAD` or `INFERENCE` when they are not, and anything else is a recorder: an object with a method
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -234,13 +233,12 @@ def get_default_dtype() -> dtypes.dtype:
     return defaults.dtype
 
 
-# ---- determinism and threads -----------------------------------------------------------------------------------
+# ---- determinism -----------------------------------------------------------------------------------------------
 
 
 class _Settings:
     deterministic = False
     warn_only = False
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 settings = _Settings()
@@ -254,15 +252,3 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 def are_deterministic_algorithms_enabled() -> bool:
     """What `use_deterministic_algorithms` was last called with."""
     return settings.deterministic
-
-
-def set_num_threads(n: int) -> None:
-    """Set how many threads tapegrad's own kernels may use."""
-    if not isinstance(n, int) or n < 1:
-        raise RuntimeError(message("set_num_threads: the number must be a positive integer", got=repr(n)))
-    settings.threads = n
-
-
-def get_num_threads() -> int:
-    """How many threads tapegrad's own kernels may use."""
-    return settings.threads

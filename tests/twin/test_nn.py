@@ -218,6 +218,7 @@ CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList
 ELSEWHERE = (
     "Conv",
     "Pool",
+    "Unpool",
     "Pad",
     "Attention",
     "Transformer",
