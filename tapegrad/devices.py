@@ -30,8 +30,7 @@ class device:
 
     def __init__(self, type: str | device, index: int | None = None):
         if isinstance(type, device):
-            self.type, self.index = type.type, type.index
-            return
+            type, index = str(type), None
         if not isinstance(type, str):
             raise TypeError(message("device: the type must be a string", got=repr(type), expected="'cpu'"))
         name, colon, ordinal = type.partition(":")

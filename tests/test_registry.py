@@ -30,6 +30,7 @@ for _module in pkgutil.iter_modules(tapegrad.ops.__path__, "tapegrad.ops."):
 SAMPLES = collect()
 OPERATIONS = {name: op for name, op in registry.items() if op.body.__module__.startswith("tapegrad.")}
 STEP = 1e-6  # of finite differences
+SHAPED_BY_DATA = ("_unique", "bincount", "distinct", "index", "masked_select", "nonzero", "view_dtype")
 SHARING = ("copy", "spread", "unsafe_split", "unsafe_split_with_sizes")  # are no views, but may share memory
 HALF = {np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.complex128): np.dtype(np.complex64)}
 
@@ -101,6 +102,16 @@ def copies(sample: Sample) -> list[np.ndarray]:
     return [a.copy() for a in spread_out(sample.args)]
 
 
+def operations_of(results: list[Tensor]) -> set[Op]:
+    """The operations that were recorded on the way to the results."""
+    found, stack = set(), [t.grad_fn for t in results if t.grad_fn is not None]
+    while stack:
+        node = stack.pop()
+        found.add(node.op)
+        stack += [other for other, _ in node.next_functions if hasattr(other, "op")]
+    return found
+
+
 def differentiable(op: Op, sample: Sample) -> bool:
     return bool(op.formulas) and sample.order > 0 and len(fixed_arrays(sample)) < len(spread_out(sample.args))
 
@@ -134,6 +145,12 @@ def test_an_operation_has_a_derivative_or_says_that_it_has_none(name):
     assert bool(op.formulas) != op.nondiff, f"{name}: declare a formula with @{name}.grad, or nondiff=True"
 
 
+@pytest.mark.parametrize("name", [n for n, op in OPERATIONS.items() if not op.elementwise])
+def test_an_operation_declares_the_shape_of_its_result(name):
+    op = OPERATIONS[name]
+    assert op.shape_rule or op.nout < 0 or name in SHAPED_BY_DATA, f"{name}: declare its shape with @{name}.shape"
+
+
 @pytest.mark.parametrize("name", [n for n, op in OPERATIONS.items() if op.elementwise])
 def test_the_formula_of_an_operation_can_be_printed(name):
     text = OPERATIONS[name].formula
@@ -150,6 +167,8 @@ def test_result(op, sample):
     for before, after in zip(spread_out(sample.args), arrays):
         np.testing.assert_array_equal(before, after, "an input was modified")
     assert all(type(t) is Tensor and type(t.array) is np.ndarray for t in results)
+    if sample.through and op.formulas:
+        assert op in operations_of(results), f"the function given as `through` does not call {op.name}"
     shared = any(np.shares_memory(t.array, a) for t in results for a in arrays)
     assert op.view or not shared or sample.through or op.name in SHARING, "the result has the memory of an input"
     if sample.expect is None:

@@ -420,6 +420,12 @@ def glu(x: Array, dim=-1):
     return a * sigmoid(b)
 
 
+@glu.shape
+def _(x, dim=-1):
+    dim = shapes.axis("glu", dim, len(x))
+    return (*x[:dim], x[dim] // 2, *x[dim + 1 :])
+
+
 @glu.grad
 def _(g, x, dim):
     a, b = _halves(x, dim)

@@ -37,6 +37,9 @@ def _nll_loss(x: Array, target: Array, w: Array | None, reduction, ndim):
     return rows.nll(x, target, w, reduction)
 
 
+_nll_loss.shape(lambda x, target, w, reduction, ndim: target if reduction == "none" else ())
+
+
 @_nll_loss.grad("x")
 def _(g, target, w, reduction, ndim, x_shape):
     return _nll_loss_backward(g, target, w, x_shape, reduction, ndim)
@@ -45,6 +48,9 @@ def _(g, target, w, reduction, ndim, x_shape):
 @op(name="nll_loss_backward")
 def _nll_loss_backward(dy: Array, target: Array, w: Array | None, shape, reduction, ndim):
     return rows.nll_backward(dy, target, w, shape, reduction)
+
+
+_nll_loss_backward.shape(lambda dy, target, w, shape, reduction, ndim: tuple(shape))
 
 
 @_nll_loss_backward.grad("dy")  # the loss is linear in x: the adjoint of its adjoint is the loss itself
@@ -56,6 +62,9 @@ def _(g, target, w, reduction, ndim):
 def _row_weights(target: Array, weight: Array | None, like: Array, ignore_index):
     safe, w = rows.row_weights(target, weight, ignore_index, rows.wide(like[:0]).dtype)
     return safe, np.ones(safe.shape, like.dtype) if w is None else w
+
+
+_row_weights.shape(lambda target, *_: target)
 
 
 def _weighted_rows(
@@ -115,9 +124,15 @@ def _softmax_parts(x: Array):
     return rows.softmax_parts(x, rows.class_axis(x))
 
 
+_softmax_parts.shape(lambda x: x)
+
+
 @op(name="cross_entropy", node=_node_name)
 def _cross_entropy(x: Array, target: Array, w: Array | None, e: Array, total: Array, peak: Array, reduction, ndim):
     return rows.cross_entropy(x, target, w, total, peak, reduction)
+
+
+_cross_entropy.shape(lambda x, target, *rest: target if "none" in rest else ())
 
 
 @_cross_entropy.grad("x")
@@ -130,6 +145,9 @@ def _cross_entropy_backward(
     dy: Array, x: Array, target: Array, w: Array | None, e: Array, total: Array, reduction, ndim
 ):
     return rows.cross_entropy_backward(dy, target, w, e, total, reduction)
+
+
+_cross_entropy_backward.shape(lambda dy, x, *_: x)
 
 
 @_cross_entropy_backward.grad("dy")

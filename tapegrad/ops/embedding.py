@@ -16,6 +16,11 @@ def _embedding(weight: Array, indices: Array, padding_idx=-1, scale_grad_by_freq
     return weight[indices]
 
 
+@_embedding.shape
+def _(weight, indices, *_):
+    return (*indices, *weight[1:])
+
+
 @_embedding.grad("weight")
 def _(g, indices, padding_idx, scale_grad_by_freq, weight_shape):
     return _embedding_backward(g, indices, weight_shape[0], padding_idx, scale_grad_by_freq)
@@ -27,6 +32,11 @@ def _embedding_backward(dy: Array, indices: Array, count, padding_idx, scale_gra
     if padding_idx >= 0 or scale_grad_by_freq:
         flat = flat * _factors(indices, padding_idx, scale_grad_by_freq).reshape(-1, 1).astype(dy.dtype)
     return rows.scatter_rows(flat, indices.reshape(-1), count)
+
+
+@_embedding_backward.shape
+def _(dy, indices, count, *_):
+    return (count, dy[-1])
 
 
 @_embedding_backward.grad("dy")
@@ -45,6 +55,9 @@ def _factors(indices: Array, padding_idx, by_freq):
         _, inverse, counts = np.unique(indices, return_inverse=True, return_counts=True)
         factor /= counts[inverse].reshape(indices.shape)
     return factor[..., None]
+
+
+_factors.shape(lambda indices, *_: (*indices, 1))
 
 
 def embedding(

@@ -226,4 +226,8 @@ for _f in (amax, amin, argmax, argmin):
     _f.shape(reduced_shape)
 for _f in (_max, _min):
     _f.shape(lambda x: ())
+for _f in (_max_along, _min_along):
+    _f.shape(reduced_shape)
+ties.shape(lambda x, *_: x)
+aminmax.shape(lambda x, *, dim=None, keepdim=False: reduced_shape(x, dim, keepdim))
 Tensor.max, Tensor.min = max, min  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import shapes
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
@@ -85,6 +86,9 @@ def _is_vector(x: tuple[int, ...], y: tuple[int, ...]) -> bool:
 def _solve(x: Array, y: Array):
     _check_dtype("solve", x)
     return _lapack("solve", np.linalg.solve, x, y)
+
+
+_solve.shape(lambda x, y: shapes.matmul("solve", x, y))
 
 
 @_solve.grad("x")
@@ -161,6 +165,11 @@ def _qr(x: Array, mode="reduced"):
     _check("qr", x.shape, square=False)
     _check_dtype("qr", x)
     return tuple(_lapack("qr", np.linalg.qr, x, mode))
+
+
+@_qr.shape
+def _(x, mode="reduced"):
+    return (*x[:-1], x[-2] if mode == "complete" else min(x[-2:]))
 
 
 @_qr.grad

@@ -98,6 +98,14 @@ def _mse_loss(x: Array, target: Array, reduction="mean"):
     return _reduce_array(d, reduction).astype(x.dtype, copy=False)
 
 
+def _loss_shape(x, target, *rest):
+    """The shape rule of a loss: the reduction is its only argument that is text."""
+    return x if "none" in [r for r in rest if isinstance(r, str)] else ()
+
+
+_mse_loss.shape(_loss_shape)
+
+
 @_mse_loss.grad("x")
 def _(g, x, target, reduction, x_shape):
     return (x - target) * (2 * _each(g, reduction, x_shape))
@@ -180,6 +188,9 @@ def _smooth_l1_loss(x: Array, target: Array, reduction="mean", beta=1.0):
     return _reduce_array(_smooth_l1(x, target, beta), reduction)
 
 
+_smooth_l1_loss.shape(_loss_shape)
+
+
 @_smooth_l1_loss.grad("x")
 def _(g, x, target, reduction, beta, x_shape):
     return clamp((x - target) / beta, -1.0, 1.0) * _each(g, reduction, x_shape)
@@ -233,6 +244,9 @@ def _huber_loss(x: Array, target: Array, reduction="mean", delta=1.0):
     return _reduce_array(_huber(x, target, delta), reduction)
 
 
+_huber_loss.shape(_loss_shape)
+
+
 @_huber_loss.grad("x")
 def _(g, x, target, reduction, delta, x_shape):
     return clamp(x - target, -delta, delta) * _each(g, reduction, x_shape)
@@ -280,6 +294,9 @@ def _bce(x: Array, target: Array, weight: Array | None = None, reduction="mean")
         raise RuntimeError(errors.message("binary_cross_entropy: all elements of target should be between 0 and 1"))
     losses = rows.binary_cross_entropy(x, target)
     return _reduce_array(losses if weight is None else losses * weight, reduction)
+
+
+_bce.shape(_loss_shape)
 
 
 @_bce.grad("x")
@@ -337,6 +354,9 @@ def _bce_logits(
 ):
     losses = rows.bce_logits(x, target, pos_weight)
     return _reduce_array(losses if weight is None else losses * weight, reduction)
+
+
+_bce_logits.shape(_loss_shape)
 
 
 @_bce_logits.grad("x")
@@ -509,6 +529,9 @@ def gaussian_nll_loss(
 @op(name="soft_margin_loss", node="SoftMarginLossBackward0")
 def _soft_margin(x: Array, target: Array, reduction="mean"):
     return _reduce_array(rows.softplus(-rows.wide(x) * target), reduction).astype(x.dtype, copy=False)
+
+
+_soft_margin.shape(_loss_shape)
 
 
 @_soft_margin.grad("x")

@@ -258,6 +258,9 @@ def _is_class(x: Array, target: Array):
     return (np.arange(x.shape[1]) == target[:, None]).astype(x.dtype)
 
 
+_is_class.shape(lambda x, target: x)
+
+
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -322,6 +325,9 @@ def _listed_classes(x: Array, target: Array):
         end = np.flatnonzero(classes < 0)
         np.add.at(row, classes[: end[0] if len(end) else len(classes)], 1)
     return listed
+
+
+_listed_classes.shape(lambda x, target: x)
 
 
 def multilabel_margin_loss(

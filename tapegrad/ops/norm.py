@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import errors
+from .. import errors, shapes
 from ..backends.cpu import rows
 from ..core.op import Array, op
 from ..core.tensor import Tensor
@@ -61,6 +61,11 @@ def _normalize(
     frozen=False,
 ):
     return rows.normalize(x, weight, bias, mean, rstd, wshape)
+
+
+_inverse_rms.shape(lambda x, axes, eps: shapes.reduced(x, axes, True))
+_moments.shape(lambda x, axes, eps: shapes.reduced(x, axes, True))
+_normalize.shape(lambda x, *_: x)
 
 
 @_normalize.grad("x", "weight", "bias")

@@ -540,7 +540,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 
 for _f in (sum, mean, any, all, nansum, logsumexp):
     _f.shape(reduced_shape)
-for _f in (_var, _std):
+for _f in (_var, _std, _var_mean, _std_mean):
     _f.shape(lambda x, dim=None, correction=1, keepdim=False: reduced_shape(x, dim, keepdim))
 vector_norm.shape(lambda x, ord=2, dim=None, keepdim=False, *, dtype=None: reduced_shape(x, dim, keepdim))
 _prod_along.shape(reduced_shape)

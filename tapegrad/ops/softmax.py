@@ -67,6 +67,17 @@ def _(g, dy, y, dim):
     return -g * exp(y) * sum(dy, dim, True)
 
 
+def _same(x, dim):
+    shapes.axis("softmax", dim, len(x))
+    return x
+
+
+for _f in (_softmax, _log_softmax):
+    _f.shape(_same)
+for _f in (_softmax_backward, _log_softmax_backward):
+    _f.shape(lambda dy, y, dim: _same(y, dim))
+
+
 def _prepared(where: str, x: Tensor, dtype: dtypes.dtype | None) -> Tensor:
     if dtype is not None and x.dtype is not dtype:
         x = x.to(dtype)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, shapes
 from ..backends.cpu import statistics as kernels
 from ..core.dispatch import result_type_of, write_out
 from ..core.op import Array, op
@@ -111,6 +111,9 @@ def histc(x: Array, bins=100, min=0, max=0):
         raise RuntimeError(message("histc: there must be a bin", got=f"bins={bins}"))
     low, high = _range("histc", x, min, max)
     return kernels.histc(x, bins, *((low - 1, high + 1) if low == high else (low, high)))
+
+
+histc.shape(lambda x, bins=100, *_: (bins,))
 
 
 def _edges(where: str, x: Array, bins: Any, ends: Any) -> Array:
@@ -226,6 +229,9 @@ def isclose(x: Array, y: Array, rtol=1e-05, atol=1e-08, equal_nan=False):
     if rtol < 0 or atol < 0:
         raise RuntimeError(message("isclose: a tolerance is negative", got=f"rtol={rtol}, atol={atol}"))
     return kernels.isclose(x, y, rtol, atol, equal_nan)
+
+
+isclose.shape(lambda x, y, *_: shapes.broadcast("isclose", x, y))
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
