@@ -1,8 +1,8 @@
 """The study documents' programs print under `tapegrad run` what PyTorch printed: numbers, and names of nodes.
 
-`python ../shared/seeds/run_seeds.py check` makes the same comparison. It leaves out numbers that PyTorch itself does not
-reproduce with other CPU kernels (`loose` in expected/numbers.json). One more is of that kind, see CHAOTIC, and is left
-out here: that command reports it, these tests do not fail for it.
+`python ../shared/seeds/run_seeds.py check` makes the same comparison. It leaves out numbers that PyTorch itself does
+not reproduce with other CPU kernels (`loose` in expected/numbers.json). One more is of that kind, see CHAOTIC, and is
+left out here: that command reports it, these tests do not fail for it.
 """
 
 from __future__ import annotations
