@@ -207,7 +207,10 @@ def main() -> int:
     args = parser.parse_args()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before the libraries start
         os.environ[variable] = str(args.threads)
-    import torch
+    try:
+        import torch
+    except ImportError:
+        sys.exit("bench/steps.py compares with PyTorch: pip install torch==2.13.0")
 
     import tapegrad
 
