@@ -398,6 +398,8 @@ def retry(op: Any, args: tuple, kwargs: dict, error: Exception) -> Any:
     """The straight path of an array operation failed: take the general path, or explain."""
     if is_explained(error):
         raise error
+    if args and isinstance(args[0], np.generic):  # what NumPy makes of arrays without dimensions
+        return op.body(np.asarray(args[0]), *args[1:], **kwargs)
     if not args or not isinstance(args[0], Tensor) or not NUMPY_NAMES.keys().isdisjoint(kwargs):
         return call(op, args, kwargs)
     raise explain(op, bind(op, args, kwargs), error) from None

@@ -167,6 +167,9 @@ def add_at(shape: tuple[int, ...], key: tuple, g: Array) -> Array:
 
 def add_into(out: Array, key: tuple, g: Array) -> None:
     """Add `g`, of the shape of `out[key]`, at the places that `key` picks."""
+    if g.size < 2048 and g.dtype == out.dtype and out.dtype.kind == "f" and out.itemsize > 2:
+        np.add.at(out, key, g)  # 18 ns an element, where what follows takes 50 us before the first
+        return
     key = _without_masks(key)
     places = [i for i, k in enumerate(key) if k.__class__ is not slice]
     first, count = places[0], len(places)
