@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.cpu import elementwise as kernels
-from ..dtypes import BOOL, FLOAT, float32, float64
+from ..dtypes import BOOL, FLOAT
 from ..ir import expr
 from . import dispatch, paths, rules
 from .tensor import Tensor
@@ -36,7 +36,6 @@ from .tensor import Tensor
 Array = np.ndarray
 Arrays = list
 MISSING = dispatch.MISSING
-F32, F64 = float32.numpy, float64.numpy
 registry: dict[str, Op] = {}
 
 

@@ -21,7 +21,7 @@ from .. import modes
 from ..devices import contiguous_format
 from ..errors import message
 from .tape import Node, record
-from .tensor import Tensor, edge, wrap
+from .tensor import Tensor, edge
 
 Step = tuple[Any, tuple, dict]  # an operation with its arguments after the first
 
@@ -257,12 +257,3 @@ def stale(node: Node, what: str, shape: tuple[int, ...], saved: int, now: int) -
             fix="use the out-of-place form of the later operation, or change a .clone()",
         )
     )
-
-
-def same_memory(t: Tensor) -> Tensor:
-    """A tensor over the same memory with the same version counter and no history."""
-    if t._ver is None:
-        t._ver = [0]
-    out = wrap(t.array)
-    out._ver = t._ver
-    return out
