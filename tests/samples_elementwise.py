@@ -112,6 +112,7 @@ SAMPLES |= {
     "neg": unary(np.negative),
     "abs": unary(np.abs),
     "sign": unary(np.sign),
+    "sgn": unary(np.sign),
     "square": unary(np.square),
     "reciprocal": unary(lambda x: 1 / x, 0.3),
     "sqrt": unary(np.sqrt, 0.2),

@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 import tapegrad as torch
+import tapegrad.nn.functional as F
 
 
 def leaf(*values: float) -> torch.Tensor:
@@ -530,3 +531,13 @@ def test_jacobian_hessian_and_products():
     assert f.vjp(lambda t: t**2, x, torch.ones(2))[1].tolist() == [2.0, 4.0]
     assert f.jvp(lambda t: t**2, x, torch.ones(2))[1].tolist() == [2.0, 4.0]
     assert f.hvp(lambda t: (t**3).sum(), x, torch.ones(2))[1].tolist() == [6.0, 12.0]
+
+
+@pytest.mark.parametrize(
+    "f", [torch.relu, F.leaky_relu, lambda x: F.threshold(x, 0.1, 0.5), lambda x: F.avg_pool1d(x[None], 2)]
+)
+def test_a_second_derivative_of_a_piecewise_linear_function_is_zero(f):
+    x = torch.tensor([-1.0, 0.5, 2.0, 3.0], requires_grad=True)
+    (g,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(g.sum(), x)
+    assert second.tolist() == [0.0] * 4

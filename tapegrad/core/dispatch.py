@@ -19,7 +19,7 @@ from ..modes import NO_GRAD, mode
 from . import tape
 from .explain import MISSING, describe, explain, keyword, signature
 from .tensor import Tensor, edge, wrap
-from .views import CONSTANT, attach, check_inplace, rebase, refuse_repeated
+from .views import CONSTANT, attach, check_inplace, overlapping, overlapping_copy, rebase, refuse_repeated
 
 Array = np.ndarray
 F32, F64 = dtypes.float32.numpy, dtypes.float64.numpy
@@ -139,7 +139,7 @@ def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, d
     arrays = []
     for x, name in zip(operands, op.tensor_names):
         arrays.append(cast(x, dtypes.bool_ if name in op.conditions else working))
-    return arrays, working, dtypes.bool_ if op.gives_bool else met
+    return arrays, working, dtypes.bool_ if op.gives_bool else met.to_real() if op.gives_real else met
 
 
 def _is_truth(x: Any) -> bool:
@@ -161,6 +161,24 @@ def run_elementwise(op: Any, operands: list, attrs: list) -> np.ndarray:
     return found if found.dtype == result.numpy else found.astype(result.numpy)
 
 
+def run_in_turn(op: Any, operands: list, attrs: list) -> np.ndarray:
+    """The result in place where elements of the first operand share memory: row after row, so that a number that is
+    at several places is changed as many times. PyTorch goes through memory like this too.
+
+    Each change multiplies the error of the one before, so those of float32 numbers are made in float64.
+    """
+    memory = overlapping_copy(operands[0].array)
+    order = sorted(range(memory.ndim), key=lambda i: -memory.strides[i])  # the inner loop has the smallest step
+    rest = [x if _is_number(x) else np.broadcast_to(x.array, memory.shape).transpose(order) for x in operands[1:]]
+    rows = memory.transpose(order)
+    for i in np.ndindex(rows.shape[:-1]):
+        row = rows[i]
+        given = wrap(row.astype(F64) if row.dtype == F32 else row)
+        found = run_elementwise(op, [given, *(x if _is_number(x) else wrap(x[i]) for x in rest)], attrs)
+        np.copyto(row, found, casting="unsafe")
+    return memory
+
+
 def _operands(op: Any, values: list) -> list:
     """Operands as tensors and numbers; TypeError for anything else."""
     found = []
@@ -169,7 +187,8 @@ def _operands(op: Any, values: list) -> list:
             x = x.item()
         elif isinstance(x, Array):
             x = wrap(x)
-        allowed = op.numbers == "all" or (op.numbers == "last" and name == op.tensor_names[-1] != op.tensor_names[0])
+        last = name == op.tensor_names[-1] != op.tensor_names[0]
+        allowed = op.numbers in ("all", "either") or (op.numbers == "last" and last)
         if not isinstance(x, Tensor) and not (allowed and _is_number(x)):
             text = message(
                 f"{op.name}: the argument {keyword(name)!r} must be a tensor{' or a number' if allowed else ''}",
@@ -178,6 +197,8 @@ def _operands(op: Any, values: list) -> list:
             )
             raise TypeError(text)
         found.append(x)
+    if op.numbers == "either" and not any(isinstance(x, Tensor) for x in found):
+        raise TypeError(message(f"{op.name}: at least one operand must be a tensor", got=describe(found)))
     return found
 
 
@@ -240,7 +261,8 @@ def make_node(op: Any, edges: tuple, tensors: list, attrs: Any, results: list, m
             if op.variadic
             else tuple(None if t is None else t.array.shape for t in tensors)
         )
-    node = tape.record(op, edges, saved, attrs, shapes_, results[0])
+    complex_ = op.holomorphic and results[0].dtype.kind == "c"
+    node = tape.record(op.conjugating if complex_ else op, edges, saved, attrs, shapes_, results[0])
     if op.nout != 1:
         count = len(results) if op.nout < 0 else op.nout
         node.shape = tuple(r.shape for r in results[:count])
@@ -463,9 +485,17 @@ def _refuse_shared(op: Any, tensors: list, results: list, targets: list) -> None
 def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Tensor:
     """Run `op` on `t` and write the result into it."""
     now = mode()
-    if t._view is not None and not op.fills:
+    crowded = False  # whether elements share memory
+    if t.array.base is not None and not t.array.flags.c_contiguous and not op.fills:
         refuse_repeated(name, t.array)
-    if op.elementwise and not kwargs and len(args) == len(op.tensors) - 1 <= 1 and _quick_inplace(op, t, args, now):
+        crowded = op.elementwise and overlapping(t.array)
+    if (
+        op.elementwise
+        and not crowded
+        and not kwargs
+        and len(args) == len(op.tensors) - 1 <= 1
+        and _quick_inplace(op, t, args, now)
+    ):
         return t
     values = bind(op, (t, *args), kwargs)
     n = len(op.tensors)
@@ -477,16 +507,16 @@ def call_inplace(op: Any, name: str, t: Tensor, args: tuple, kwargs: dict) -> Te
     if now is None:
         check_inplace(name, t, any(e is not None for e in edges))
     if op.elementwise:
-        found = run_elementwise(op, operands, list(attrs))
-        if not dtypes.can_cast(dtypes.of(found.dtype), t.dtype):
-            text = message(
-                f"{name}: a {dtypes.of(found.dtype)} result does not fit in place",
-                got=f"a {t.dtype} tensor",
-                fix=f"use {op.name}",
-            )
-            raise RuntimeError(text)
+        found = (run_in_turn if crowded else run_elementwise)(op, operands, list(attrs))
     else:
         found = _inplace_arrays(op, values)
+    if not dtypes.can_cast(dtypes.of(found.dtype), t.dtype):
+        text = message(
+            f"{name}: a {dtypes.of(found.dtype)} result does not fit in place",
+            got=f"a {t.dtype} tensor",
+            fix=f"use {op.name}",
+        )
+        raise RuntimeError(text)
     recorded = any(e is not None for e in edges) and bool(op.formulas)
     before = operands[0]
     if recorded and op.plan(tuple(e is not None for e in edges))[0][0]:

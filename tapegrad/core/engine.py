@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import dtypes, modes
 from ..errors import message
+from . import tape
 from .op import registry
 from .tape import Node, sum_to
 from .tensor import Tensor, edge, wrap
@@ -207,13 +208,7 @@ def _filled(node: Node, gs: list, graph: bool) -> list:
 
 def fit(node: Node, target: Any, g: Any, graph: bool) -> Any:
     """Bring a gradient to the shape and dtype of the input it belongs to: undo broadcasting and promotion."""
-    kind = target.__class__
-    if kind is Node:
-        shape, dtype = target.shape, target.dtype
-    elif kind is tuple:
-        shape, dtype = target[0].shape[target[1]], target[0].dtype[target[1]]
-    else:
-        shape, dtype = target.array.shape, target.array.dtype
+    shape, dtype = tape.target(target)
     if graph:
         if g.array.shape != shape:
             g = _sum_to_graph(g, shape)

@@ -22,6 +22,7 @@ return several arrays, named by `returns`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,8 @@ class Op:
         numbers: str = "last",
         static: tuple[str, ...] = (),
         check: Callable | None = None,
+        holomorphic: bool | None = None,
+        linked: bool = False,
     ):
         self.body = body
         self.name = name or body.__name__
@@ -72,6 +75,8 @@ class Op:
         self.view, self.nondiff = view, nondiff
         self.refuses = refuses  # kinds of NumPy dtype ("b", "biu", ...) that PyTorch refuses; "B": any bool operand
         self.numbers, self.static, self.check = numbers, static, check
+        self.holomorphic = elementwise if holomorphic is None else holomorphic  # Note [Complex] in `rules`
+        self.linked = linked  # whether the gradient counts as a function of the operand: `rules.linked`
         self.formulas: dict[tuple[str, ...], Callable] = {}
         self.shape_rule: Callable | None = None
         self.plans: list[tuple[bool, ...]] = [()] * 4  # which of one or two operands, and whether the result, to save
@@ -114,6 +119,7 @@ class Op:
         self.expression = self.body(*map(expr.Var, self.tensor_names))
         kind = expr.result_kind(self.expression)
         self.gives_bool = kind == "bool"
+        self.gives_real = self.expression.op == "abs"  # of complex operands too
         self.least = FLOAT if (kind == "float" if float_only is None else float_only) else BOOL
         self.conditions = expr.conditions(self.expression)
         self.nondiff = self.nondiff or self.gives_bool
@@ -212,6 +218,11 @@ class Op:
             return found(node)
         return found or "".join(part.title() for part in self.name.split("_")) + "Backward0"
 
+    @functools.cached_property
+    def conjugating(self) -> Op:
+        """The same operation with the derivative for complex numbers: Note [Complex] in `rules`."""
+        return rules.conjugating(self)
+
     formula = property(rules.text_of, doc="The operation and its derivatives as text.")
 
     def __repr__(self) -> str:
@@ -263,8 +274,9 @@ def elementwise(
         inplace: whether there is an in-place method (`name_`).
         options: `name`, `node` (what `grad_fn` prints), `nondiff`, `float_only` (integers become floating point;
             otherwise the expression tells), `refuses` (kinds of NumPy dtype that are an error), `numbers` (which
-            operands may be Python numbers: "last", "all" or "none"), `static` (arguments that are compiled into the
-            kernel), `check` (called with the promoted arrays, to refuse values).
+            operands may be Python numbers: "last", "all", "either" but not both, or "none"), `static` (arguments that
+            are compiled into the kernel), `check` (called with the promoted arrays, to refuse values), `holomorphic`
+            (Note [Complex] in `rules`; true by default), `linked` (see `rules.linked`).
     """
     if body is None:
         return lambda b: elementwise(b, method=method, inplace=inplace, **options)
@@ -283,7 +295,8 @@ def op(body: Callable | None = None, *, method: bool | str = False, inplace: boo
         inplace: whether there is an in-place method (`name_`).
         options: `name`, `node`, `nondiff`, `view` (the result shares memory with the operand), `returns` (names of
             several results; the type is a named tuple), `nout` (how many results are differentiable; -1: a list of
-            results, all of them), `hidden` (how many of the last results only the formulas see).
+            results, all of them), `hidden` (how many of the last results only the formulas see), `holomorphic`
+            (Note [Complex] in `rules`; false by default), `linked` (see `rules.linked`).
     """
     if body is None:
         return lambda b: op(b, method=method, inplace=inplace, **options)

@@ -4,17 +4,25 @@ A formula names what it needs: `g` (the gradient of the result), inputs, argumen
 several results, and `x_shape` for the shape of an input alone. The names are the save list. `array_rule` compiles the
 formulas of an operation to one function of arrays (a plain backward pass); `graph_rule` makes the same function of
 tensors, whose work is recorded (`create_graph=True`). Both are compiled when the first gradient is asked for.
+
+Note [Complex]. The gradient of a real loss is the derivative with respect to the conjugate, so a formula multiplies
+`g` by conjugates. For a function that has a complex derivative (`holomorphic`) they need not be written: with a
+formula as for real numbers, the gradient is conj(formula(conj(g))), which `conjugating` puts around it. Elementwise
+operations are taken as such, unless they say otherwise; formulas of array operations conjugate on their own.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from ..backends.cpu import elementwise as kernels
 from ..errors import message
 from ..ir import expr
-from .tape import Node
+from .tape import Node, record, target
 from .tensor import Tensor, wrap
 from .views import freed, stale
 
@@ -174,7 +182,7 @@ def fused(op: Any, formula: Callable) -> Callable:
     defaults = {n: d for n, d in zip(op.attr_names, op.attr_defaults) if n in names}
     try:
         root = formula(*(defaults[n] if n in defaults else expr.Var(n) for n in names))
-    except TypeError:  # it branches on a value, or uses an operation that has no expression
+    except (TypeError, AttributeError):  # it branches on a value, or uses what an expression does not have
         return formula
     if not isinstance(root, expr.Expr):
         return formula
@@ -200,7 +208,62 @@ def array_rule(op: Any) -> Callable:
 
 def graph_rule(op: Any) -> Callable:
     """`backward(node, g)` on tensors, recorded."""
-    return _compile(op, True, list(op.formulas.values()))
+    rule = _compile(op, True, list(op.formulas.values()))
+    if not op.linked:
+        return rule
+    return lambda node, g: tuple([r if e is None else linked(r, e) for r, e in zip(rule(node, g), node.inputs)])
+
+
+def linked(g: Any, edge: Any) -> Any:
+    """The gradient of a piecewise linear function as one that depends on the operand, with derivative zero.
+
+    Without this a second `backward` would refuse where PyTorch gives zeros.
+    """
+    if isinstance(g, Tensor) and not g.requires_grad:
+        g = wrap(g.array)
+        g.node = record(ZERO, (edge,), (), None, None, g.array)
+    return g
+
+
+class _Zero:
+    """What depends on its operand in name only."""
+
+    fresh = True
+    formula = "0"
+
+    @staticmethod
+    def node_name(node: Node) -> str:
+        """The name that `grad_fn` shows."""
+        return "ZeroBackward0"
+
+    @staticmethod
+    def backward(node: Node, g: Any) -> tuple:
+        """A gradient of zeros."""
+        return (np.zeros(*target(node.inputs[0])),)
+
+    @staticmethod
+    def backward_graph(node: Node, g: Any) -> tuple:
+        """The same as a tensor."""
+        return (wrap(np.zeros(*target(node.inputs[0]))),)
+
+
+ZERO = _Zero()
+
+
+def conjugating(op: Any) -> Any:
+    """A twin of a holomorphic operation whose derivatives take and give conjugates: Note [Complex]."""
+    twin = copy.copy(op)
+
+    def around(backward: Callable, conj: Callable) -> Callable:
+        def run(node: Node, g: Any) -> tuple:
+            found = backward(node, [conj(x) for x in g] if g.__class__ is list else conj(g))
+            return tuple([None if x is None else conj(x) for x in found])
+
+        return run
+
+    twin.backward = around(lambda node, g: op.backward(node, g), np.conjugate)
+    twin.backward_graph = around(lambda node, g: op.backward_graph(node, g), lambda t: t.conj())
+    return twin
 
 
 def save_plan(op: Any) -> Callable[[tuple], tuple[tuple[bool, ...], bool]]:

@@ -196,6 +196,15 @@ def record(op: Any, inputs: tuple, saved: tuple, attrs: Any, shapes: Any, array:
     return node
 
 
+def target(edge: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the dtype of the tensor that an edge stands for: Note [Edges]."""
+    if edge.__class__ is Node:
+        return edge.shape, edge.dtype
+    if edge.__class__ is tuple:
+        return edge[0].shape[edge[1]], edge[0].dtype[edge[1]]
+    return edge.array.shape, edge.array.dtype
+
+
 def sum_to(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Undo broadcasting: add up the elements of a gradient that came from one element of the input."""
     lead = array.ndim - len(shape)

@@ -135,6 +135,24 @@ def refuse_repeated(name: str, array: np.ndarray) -> None:
         raise RuntimeError(text)
 
 
+def overlapping(array: np.ndarray) -> bool:
+    """Whether elements may share memory with each other, as `as_strided` and `unfold` make them."""
+    reach = 0
+    for step, n in sorted(zip(array.strides, array.shape)):
+        if n > 1:
+            if step <= reach:
+                return True
+            reach += step * (n - 1)
+    return False
+
+
+def overlapping_copy(array: np.ndarray) -> np.ndarray:
+    """A copy of an array, with elements that share memory as they did."""
+    extent = 1 + sum(step // array.itemsize * (n - 1) for step, n in zip(array.strides, array.shape))
+    memory = np.lib.stride_tricks.as_strided(array, (extent,), (array.itemsize,)).copy()
+    return np.lib.stride_tricks.as_strided(memory, array.shape, array.strides)
+
+
 def rebase(t: Tensor, node: Node) -> None:
     """Give `t`, just changed in place by the operation of `node`, its new history: Note [Views]."""
     view = t._view

@@ -12,12 +12,12 @@ import math
 from .. import errors, shapes
 from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor
-from ..dtypes import float64
 from ..ir import expr as e
 from .bounds import clamp_max
 from .compare import where
 from .functions import erf, exp, sigmoid
 from .joining import cat
+from .random import drawn_slopes
 from .trigonometry import tanh
 
 # The names that PyTorch has at the top as well.
@@ -31,7 +31,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 # ---- piecewise linear ------------------------------------------------------------------------------------------------
 
 
-@elementwise(refuses="B")
+@elementwise(refuses="B", linked=True)
 def relu(x):
     """Rectified linear unit: `max(x, 0)`.
 
@@ -52,7 +52,7 @@ def relu_(input: Tensor) -> Tensor:
     return input.relu_()
 
 
-@elementwise(method=False, refuses="biu", node="LeakyReluBackward0")
+@elementwise(method=False, refuses="biu", node="LeakyReluBackward0", linked=True)
 def leaky_relu(x, negative_slope=0.01):
     """`x` where positive, `negative_slope * x` elsewhere."""
     return e.where(x > 0, x, x * negative_slope)
@@ -63,7 +63,7 @@ def _(g, x, negative_slope):
     return where(x > 0, g, g * negative_slope)
 
 
-@elementwise(method=False, name="_prelu_kernel", node="PreluKernelBackward0", inplace=False)
+@elementwise(method=False, name="_prelu_kernel", node="PreluKernelBackward0", inplace=False, linked=True)
 def prelu_kernel(x, weight):
     """`x` where positive, `weight * x` elsewhere, the weight broadcast."""
     return e.where(x > 0, x, weight * x)
@@ -154,9 +154,7 @@ def _slopes(input: Tensor, lower: float, upper: float, training: bool) -> Tensor
     below = input.detach() <= 0
     if not training:
         return where(below, (lower + upper) / 2, input.new_ones(()))
-    slopes = input.new_ones(input.shape)
-    slopes[below] = input.new_empty(int(below.sum()), dtype=float64).uniform_(lower, upper).to(input.dtype)
-    return slopes
+    return drawn_slopes(below, input.dtype, lower, upper)
 
 
 @elementwise(method=False, refuses="b", float_only=False)
@@ -219,7 +217,7 @@ def _(g, x, lambd):
     return where((x >= -lambd) & (x <= lambd), 0, g)
 
 
-@elementwise(method=False, float_only=False)
+@elementwise(method=False, float_only=False, linked=True)
 def threshold(x, threshold=0.0, value=0.0):
     """`x` where it is above `threshold`, `value` elsewhere."""
     return e.where(x <= threshold, value, x)

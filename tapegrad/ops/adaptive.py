@@ -29,7 +29,12 @@ _NODES = ("", "SqueezeBackward1", "AdaptiveMaxPool2DBackward0", "AdaptiveMaxPool
 # ---- the operation ---------------------------------------------------------------------------------------------------
 
 
-@op(name="adaptive_max_pool", returns=("values", "indices"), node=lambda node: _NODES[len(node.attrs[0][0])])
+@op(
+    name="adaptive_max_pool",
+    returns=("values", "indices"),
+    node=lambda node: _NODES[len(node.attrs[0][0])],
+    linked=True,
+)
 def _adaptive_max_pool(x: Array, size):
     return kernels.adaptive_maximum(x, size)
 

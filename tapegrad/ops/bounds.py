@@ -186,7 +186,7 @@ clamp.op = _between.op  # type: ignore[attr-defined]
 @elementwise(nondiff=True, numbers="none")
 def heaviside(x, values):
     """0 where `x < 0`, 1 where `x > 0`, `values` where `x == 0`, elementwise."""
-    return e.where(x == 0, values, e.where(x < 0, 0, 1))
+    return e.where(x == 0, values, e.where(x > 0, 1, 0))
 
 
 clip = clamp

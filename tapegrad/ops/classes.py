@@ -32,7 +32,7 @@ def _node_name(node: Any) -> str:
 # `w` is the weight of every row: that of its class, 0 where the target is ignored, None for all 1.
 
 
-@op(name="nll_loss", node=_node_name)
+@op(name="nll_loss", node=_node_name, linked=True)
 def _nll_loss(x: Array, target: Array, w: Array | None, reduction, ndim):
     return rows.nll(x, target, w, reduction)
 

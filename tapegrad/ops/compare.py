@@ -131,19 +131,19 @@ def signbit(x):
 # ---- bits ----------------------------------------------------------------------------------------------------------
 
 
-@elementwise(nondiff=True, refuses="fc", numbers="all")
+@elementwise(nondiff=True, refuses="fc", numbers="either")
 def bitwise_and(x, y):
     """`x & y`, elementwise, on integers and bools."""
     return x & y
 
 
-@elementwise(nondiff=True, refuses="fc", numbers="all")
+@elementwise(nondiff=True, refuses="fc", numbers="either")
 def bitwise_or(x, y):
     """`x | y`, elementwise, on integers and bools."""
     return x | y
 
 
-@elementwise(nondiff=True, refuses="fc", numbers="all")
+@elementwise(nondiff=True, refuses="fc", numbers="either")
 def bitwise_xor(x, y):
     """`x ^ y`, elementwise, on integers and bools."""
     return x ^ y
@@ -155,13 +155,13 @@ def bitwise_not(x):
     return ~x
 
 
-@elementwise(nondiff=True, refuses="bfc", numbers="all")
+@elementwise(nondiff=True, refuses="bfc", numbers="either")
 def bitwise_left_shift(x, y):
     """`x << y`, elementwise, on integers."""
     return e.shift_left(x, y)
 
 
-@elementwise(nondiff=True, refuses="bfc", numbers="all")
+@elementwise(nondiff=True, refuses="bfc", numbers="either")
 def bitwise_right_shift(x, y):
     """`x >> y`, elementwise, on integers; the sign is kept."""
     return e.shift_right(x, y)

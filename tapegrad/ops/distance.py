@@ -15,7 +15,7 @@ from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
 from .compare import where
-from .functions import abs, sign
+from .functions import abs, sgn
 from .powers import pow
 from .reduce import sum
 
@@ -58,16 +58,16 @@ def _slopes(g: Any, x: Any, y: Any, out: Any, p: float) -> Any:
     if p == 0:
         return d * 0 * g
     if p == 1:
-        return sign(d) * g
+        return sgn(d) * g
     if p == np.inf:
-        return sign(d) * g * (abs(d) == out)
+        return sgn(d) * g * (abs(d) == out)
     apart = out != 0
     safe = where(apart, out, 1.0)
     if p == 2:
         return where(apart, d * (g / safe), 0.0)
     there = abs(d) != 0
     power = where(there, pow(where(there, abs(d), 1.0) / safe, p - 1), 0.0)
-    return where(apart, sign(d) * power * g, 0.0)
+    return where(apart, sgn(d) * power * g, 0.0)
 
 
 @_cdist.grad("x")

@@ -14,6 +14,7 @@ from ..core.op import elementwise, make_inplace
 from ..core.tensor import Tensor
 from ..errors import message
 from ..ir import expr as e
+from .compare import where
 from .functions import sign
 
 __all__ = (
@@ -32,7 +33,7 @@ def _whole_alpha(x: np.ndarray, y: np.ndarray, alpha: Any) -> None:
         )
 
 
-@elementwise(check=_whole_alpha)
+@elementwise(check=_whole_alpha, numbers="all")
 def add(x, y, *, alpha=1):
     """`x + alpha * y`, elementwise.
 
@@ -57,7 +58,7 @@ def _(g, alpha):
     return g * alpha
 
 
-@elementwise(refuses="B", check=_whole_alpha)
+@elementwise(refuses="B", check=_whole_alpha, numbers="all")
 def sub(x, y, *, alpha=1):
     """`x - alpha * y`, elementwise.
 
@@ -94,7 +95,7 @@ def _(g):
     return g
 
 
-@elementwise
+@elementwise(numbers="all")
 def mul(x, y):
     """`x * y`, elementwise.
 
@@ -205,7 +206,7 @@ def _no_zero(x: np.ndarray, y: np.ndarray) -> None:
         )
 
 
-@elementwise(name="div")
+@elementwise(name="div", numbers="all")
 def true_divide(x, y):
     """`x / y`, elementwise; integers give the default floating-point dtype."""
     return x / y
@@ -299,7 +300,7 @@ def floor_divide(x, y):
     return e.floordiv(x, y)
 
 
-@elementwise(check=_no_zero, refuses="b", numbers="all")
+@elementwise(check=_no_zero, refuses="b", numbers="either")
 def remainder(x, y):
     """`x - y * floor(x / y)`, elementwise (`x % y`): the sign is that of `y`.
 
@@ -367,8 +368,8 @@ def nextafter(x, y):
 
 
 @nextafter.grad("x")
-def _(g):
-    return g
+def _(g, x, y):
+    return where(x == y, 0, g)
 
 
 @nextafter.grad("y")

@@ -9,7 +9,7 @@ import builtins
 import math
 
 from ..backends.cpu import polygamma as derivatives
-from ..core.op import Array, elementwise, op
+from ..core.op import Array, elementwise, make_inplace, op
 from ..core.tensor import Tensor
 from ..dtypes import INT
 from ..errors import message
@@ -44,9 +44,9 @@ def _(g):
     return -g
 
 
-@elementwise(refuses="b")
+@elementwise(refuses="b", holomorphic=False)
 def abs(x):
-    """The magnitude of `x`, elementwise.
+    """The magnitude of `x`, elementwise; of complex numbers it is real.
 
     >>> import tapegrad as torch
     >>> torch.abs(torch.tensor([-1.5, 2.0]))
@@ -57,10 +57,10 @@ def abs(x):
 
 @abs.grad
 def _(g, x):
-    return g * sign(x)
+    return g * sgn(x)
 
 
-@elementwise
+@elementwise(refuses="c")
 def sign(x):
     """-1, 0 or 1 by the sign of `x`, elementwise.
 
@@ -74,6 +74,26 @@ def sign(x):
 @sign.grad
 def _(g):
     return g * 0
+
+
+@elementwise(holomorphic=False)
+def sgn(x):
+    """`x / abs(x)`, 0 at 0, elementwise: the sign of real numbers, the direction of complex ones.
+
+    >>> import tapegrad as torch
+    >>> torch.sgn(torch.tensor([3 + 4j, 0j]))
+    tensor([0.6000+0.8000j, 0.0000+0.0000j])
+    """
+    return e.sign(x)
+
+
+@sgn.grad  # of the gradient the part across the number stays
+def _(g, x):
+    if not (getattr(x.dtype, "kind", "") == "c" or getattr(x.dtype, "is_complex", False)):
+        return g * 0
+    size, out = abs(x), sgn(x)
+    across = g - out * (g * out.conj()).real
+    return where(size == 0, 0.0, across / where(size == 0, 1.0, size))
 
 
 @elementwise(node="PowBackward0")
@@ -489,16 +509,18 @@ def _round_(self, *, decimals=0):
     return _round_whole(self) if decimals == 0 else self.copy_(round(self, decimals=decimals))
 
 
-absolute, negative, fix, sgn = abs, neg, trunc, sign
+absolute, negative, fix = abs, neg, trunc
 
 for _second, _first in (
     ("absolute", "abs"),
     ("negative", "neg"),
     ("fix", "trunc"),
-    ("sgn", "sign"),
 ):
     setattr(Tensor, _second, getattr(Tensor, _first))
     setattr(Tensor, _second + "_", getattr(Tensor, _first + "_"))
 
 Tensor.__neg__, Tensor.__abs__, Tensor.__pos__ = neg, abs, positive  # type: ignore[attr-defined]
+_polygamma_inplace = make_inplace(_polygamma, "polygamma_")
+Tensor.polygamma = lambda self, n: polygamma(n, self)  # type: ignore[attr-defined]
+Tensor.polygamma_ = lambda self, n: _polygamma_inplace(self, n) if n else self.digamma_()  # type: ignore[attr-defined]
 Tensor.round, Tensor.round_, Tensor.positive = round, _round_, positive  # type: ignore[attr-defined]

@@ -91,7 +91,11 @@ def _(x, frame):
     return _pooled(x, frame)
 
 
-@op(name="avg_pool", node=lambda node: (_EVEN_NODES if "even" in node.attrs[1] else _AVG_NODES)[_rank(node)])
+@op(
+    name="avg_pool",
+    node=lambda node: (_EVEN_NODES if "even" in node.attrs[1] else _AVG_NODES)[_rank(node)],
+    linked=True,
+)
 def average_windows(x: Array, frame, padded=True, override=None, *, even=False):
     return kernels.average(x, frame, padded, override)
 

@@ -77,6 +77,7 @@ def pow(input, exponent, *, out=None):
 
     Raises:
         RuntimeError: an integer base with a negative integer exponent.
+        TypeError: neither is a tensor.
 
     >>> import tapegrad as torch
     >>> torch.pow(torch.tensor([1.0, 2.0, 3.0]), 2)
@@ -89,6 +90,8 @@ def pow(input, exponent, *, out=None):
             return _squared(input)
         if floating:
             return _power_of(input, float(exponent) if exponent not in (0.5, 3) else exponent)
+    if kind in (int, float, bool) and input.__class__ in (int, float, bool):
+        raise TypeError(message("pow: the base or the exponent must be a tensor", got=f"{input!r} and {exponent!r}"))
     return _power(input, exponent) if out is None else _power(input, exponent, out=out)
 
 
@@ -98,7 +101,7 @@ def float_power(input, exponent, *, out=None):
     return pow(*wide) if out is None else pow(*wide, out=out)
 
 
-@elementwise(numbers="all")
+@elementwise(numbers="either")
 def xlogy(x, y):
     """`x * log(y)`, elementwise, and 0 where `x` is 0 (NaN where `y` is NaN).
 

@@ -21,7 +21,7 @@ from .adjoints import numpy_names, one, over, reduced_shape, shift, spread
 from .compare import isnan, where
 from .elementwise import true_divide
 from .extremes import amax, amin, aminmax, argmax, argmin, max, min, refuse_nothing, ties
-from .functions import abs, exp, sign
+from .functions import abs, exp, sgn
 from .matmul import conjugate
 from .scan import cumprod, cumprod_from_end
 
@@ -443,15 +443,15 @@ def norm_grad(g, x, out, ord, dim, keepdim):
         return x * 0
     g, out = spread(g, x.shape, dim, keepdim), spread(out, x.shape, dim, keepdim)
     if ord == 1:
-        return g * sign(x)
+        return g * sgn(x)
     if ord == 2:
         return where(out == 0, 0.0, g * x / out)
     if ord in (math.inf, -math.inf):
-        return g * sign(x) * ties(abs(x), out, dim, True)
+        return g * sgn(x) * ties(abs(x), out, dim, True)
     if ord < 1:  # the power is negative: an element that is 0 would give infinity
-        return where(x == 0, 0.0, sign(x) * abs(x) ** (ord - 1) * g * out ** (1 - ord))
+        return where(x == 0, 0.0, sgn(x) * abs(x) ** (ord - 1) * g * out ** (1 - ord))
     if ord < 2:
-        return where(out == 0, 0.0, sign(x) * abs(x) ** (ord - 1) * g / out ** (ord - 1))
+        return where(out == 0, 0.0, sgn(x) * abs(x) ** (ord - 1) * g / out ** (ord - 1))
     return where(out == 0, 0.0, x * abs(x) ** (ord - 2) * g / out ** (ord - 1))
 
 

@@ -35,7 +35,7 @@ def _node(node: Any) -> str:
     return name.format(_LINEAR[len(lines)] if lines[0].kind == "linear" else len(lines))
 
 
-@op(node=_node)
+@op(node=_node, linked=True)
 def resample(x: Array, lines, adjoint=False):
     """Map the last dimensions of x, each by its `Line`."""
     return kernels.apply(x, lines, adjoint)
