@@ -102,3 +102,11 @@ def test_the_gradient_of_a_real_operand_of_a_complex_result_is_real():
     (x * torch.tensor([2j, 1 + 1j])).abs().sum().backward()
     assert x.grad.dtype is torch.float32
     assert x.grad.tolist() == pytest.approx([2.0, 2**0.5])
+
+
+def test_integers_take_negative_powers_from_tensors_only():
+    assert torch.pow(2, torch.tensor([-1, 0, 2])).tolist() == [0, 1, 4]
+    base, exponent = torch.tensor([-1, -1, 1, 2, 3]), torch.tensor([-1, -2, -2, -3, 2])
+    assert (base**exponent).tolist() == [-1, 1, 1, 0, 9]
+    with pytest.raises(RuntimeError, match="no negative integer powers"):
+        base**-1

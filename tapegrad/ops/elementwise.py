@@ -15,7 +15,7 @@ from ..core.tensor import Tensor
 from ..errors import message
 from ..ir import expr as e
 from .compare import where
-from .functions import sign
+from .functions import trunc
 
 __all__ = (
     "add addcdiv addcmul copysign div divide floor_divide fmod gcd lcm lerp mul multiply nextafter remainder rsub sub "
@@ -339,7 +339,7 @@ def _(g):
 
 @fmod.grad("y")
 def _(g, x, y):
-    return -g * div_trunc(x, y)
+    return -g * trunc(x / y)
 
 
 # ---- signs and integers --------------------------------------------------------------------------------------------
@@ -351,9 +351,9 @@ def copysign(x, y):
     return e.copysign(x, y)
 
 
-@copysign.grad("x")
+@copysign.grad("x")  # the sign that was given; at 0 there is none
 def _(g, x, out):
-    return g * (sign(x) * sign(out))
+    return where(x == 0, 0, g * (out / x))
 
 
 @copysign.grad("y")

@@ -467,8 +467,8 @@ def logit(x, eps=None):
 
 @logit.grad
 def _(g, x, eps):
-    slope = g / (x * (1 - x))
-    return slope if eps is None else where((x >= eps) & (x <= 1 - eps), slope, 0)
+    slope, edge = g / (x * (1 - x)), 0.0 if eps is None else eps
+    return where((x >= edge) & (x <= 1 - edge), slope, math.nan if eps is None else 0)
 
 
 @elementwise(float_only=False)

@@ -92,7 +92,20 @@ def pow(input, exponent, *, out=None):
             return _power_of(input, float(exponent) if exponent not in (0.5, 3) else exponent)
     if kind in (int, float, bool) and input.__class__ in (int, float, bool):
         raise TypeError(message("pow: the base or the exponent must be a tensor", got=f"{input!r} and {exponent!r}"))
+    if kind is bool and out is None and isinstance(input, Tensor) and input.array.dtype.kind == "b":
+        return input | (not exponent)
+    if isinstance(exponent, Tensor) and exponent.array.dtype.kind == "i" and (exponent.array < 0).any():
+        whole = input.array.dtype.kind in "iu" if isinstance(input, Tensor) else isinstance(input, int)
+        if whole and out is None:
+            return _whole_power(input, exponent)
     return _power(input, exponent) if out is None else _power(input, exponent, out=out)
+
+
+def _whole_power(x: Tensor | int, y: Tensor) -> Tensor:
+    """Powers of integers, rounded towards zero: those with a negative exponent are 0, but for the powers of 1 and -1."""
+    x = x if isinstance(x, Tensor) else y.new_tensor(x)
+    unit = where(x == 1, 1, where(x == -1, 1 - 2 * (y % 2), 0))
+    return where(y < 0, unit, _power(x, y.clamp_min(0)))
 
 
 def float_power(input, exponent, *, out=None):
@@ -159,6 +172,8 @@ def _(g, x, y):
 
 def ldexp(input, other, *, out=None):
     """`input * 2**other`, elementwise. Composed."""
+    if not isinstance(input, Tensor):
+        raise TypeError(message("ldexp: the argument 'input' must be a tensor", got=type(input).__name__))
     power = pow(2.0, other)
     return mul(input, power) if out is None else mul(input, power, out=out)
 

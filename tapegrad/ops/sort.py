@@ -183,6 +183,7 @@ def mode(x: Array, dim=-1, keepdim=False):
 
 for _f in (kthvalue, _median_along, _nanmedian_along, mode):
     _f.grad(placed)
+kthvalue.op.lone_out = True
 
 
 @op(node="MedianBackward0")
