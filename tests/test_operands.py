@@ -110,3 +110,47 @@ def test_integers_take_negative_powers_from_tensors_only():
     assert (base**exponent).tolist() == [-1, 1, 1, 0, 9]
     with pytest.raises(RuntimeError, match="no negative integer powers"):
         base**-1
+
+
+# ---- many elements: kernels that work in blocks, or in wider numbers ------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(200_000,), (450, 451), (3, 70_001)])
+def test_a_formula_gives_the_same_in_blocks(shape):
+    g = torch.Generator().manual_seed(0)
+    x, y, w = (torch.randn(shape, generator=g) for _ in range(3))
+    whole = torch.lerp(x, y, w)
+    n = x.numel() // 2 * 2
+    pieces = [torch.lerp(*(t.reshape(-1)[i : i + 1000] for t in (x, y, w))) for i in range(0, n, 1000)]
+    assert torch.equal(whole.reshape(-1)[:n], torch.cat(pieces)[:n])
+    out = torch.empty(shape)
+    assert torch.lerp(x, y, w, out=out) is out and torch.equal(out, whole)
+    turned = torch.lerp(x.t(), y.t(), w.t()) if len(shape) == 2 else whole
+    assert torch.equal(turned.t() if len(shape) == 2 else turned, whole)
+    assert torch.equal(
+        torch.lerp(x, y[:1] if len(shape) == 2 else y, 0.25), x + 0.25 * (y[:1] - x if len(shape) == 2 else y - x)
+    )
+
+
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide"])
+def test_many_float32_numbers_divide_as_few_do(name):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=6000) * 10 ** rng.uniform(-3, 9, 6000)).astype(np.float32)
+    y = (rng.normal(size=6000) * 10 ** rng.uniform(-2, 2, 6000)).astype(np.float32)
+    x[::3] = np.round(x[::3] / y[::3]) * y[::3]  # quotients that are whole, or nearly
+    f = getattr(torch, name)
+    many = f(torch.from_numpy(x), torch.from_numpy(y)).numpy()
+    few = np.concatenate(
+        [f(torch.from_numpy(x[i : i + 100]), torch.from_numpy(y[i : i + 100])).numpy() for i in range(0, 6000, 100)]
+    )
+    assert np.array_equal(many.view(np.int32), few.view(np.int32))
+
+
+def test_a_remainder_of_zero_has_the_sign_of_the_dividend():
+    found = torch.remainder(torch.tensor([-4.0, 4.0, -4.0]), torch.tensor([2.0, -2.0, 3.0]))
+    assert str(found) == "tensor([-0., 0., 2.])"
+
+
+def test_distances_of_many_rows():
+    x, y = torch.randn(300, 7), torch.randn(200, 7)
+    assert torch.allclose(torch.cdist(x, y, p=1), (x[:, None] - y).abs().sum(-1), atol=1e-5)

@@ -33,7 +33,7 @@ OPERATORS: dict[str, Operator] = {
     "div": Operator(2, "float", "/", 20),
     "floordiv": Operator(2, "same", "//", 20),
     "remainder": Operator(2, "same", "%", 20),
-    "fmod": Operator(2, "same"),
+    **dict.fromkeys(("fmod", "truncdiv"), Operator(2, "same")),
     "pow": Operator(2, "same", "**", 40),
     "neg": Operator(1, "same", "-", 30),
     "eq": Operator(2, "bool", "==", 5),
@@ -56,7 +56,8 @@ OPERATORS: dict[str, Operator] = {
     **dict.fromkeys(("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt"), Operator(1, "float")),
     **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan"), Operator(1, "float")),
     **dict.fromkeys(("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"), Operator(1, "float")),
-    **dict.fromkeys(("erf", "erfc", "erfinv", "lgamma", "digamma"), Operator(1, "float")),
+    **dict.fromkeys(("erf", "erfc", "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri"), Operator(1, "float")),
+    **dict.fromkeys(("lgamma", "digamma", "i0", "i0e", "i1", "i1e"), Operator(1, "float")),
     "largest": Operator(1, "same"),  # the greatest finite number of the type of its operand
     **dict.fromkeys(("isnan", "isinf", "isfinite", "signbit", "logical_not"), Operator(1, "bool")),
     **dict.fromkeys(("logical_and", "logical_or", "logical_xor"), Operator(2, "bool")),

@@ -21,6 +21,7 @@ from .reduce import sum
 
 __all__ = ["cdist", "pdist"]
 
+BLOCK = 65536  # differences that are worked on at a time: they stay in the cache
 FEW = 25  # rows: with more, the Euclidean distance takes one matrix product instead of all differences
 
 
@@ -48,7 +49,12 @@ def _by_product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @op(name="cdist", node="CdistBackward0")
 def _cdist(x: Array, y: Array, p, product):
     gemm.check_types("cdist", x, y)
-    return _by_product(x, y) if product else _lengths(x[..., :, None, :] - y[..., None, :, :], p)
+    if product:
+        return _by_product(x, y)
+    rows = x.shape[-2]
+    step = max(1, BLOCK * rows // max(1, x.size * y.shape[-2]))
+    blocks = [_lengths(x[..., i : i + step, None, :] - y[..., None, :, :], p) for i in range(0, rows or 1, step)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, -2)
 
 
 def _slopes(g: Any, x: Any, y: Any, out: Any, p: float) -> Any:

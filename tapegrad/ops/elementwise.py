@@ -241,8 +241,7 @@ def _(g):
 @elementwise(method=False, node="DivBackward1", check=_no_zero, refuses="b")
 def div_trunc(x, y):
     """`x / y` rounded towards zero, elementwise."""
-    down = e.floordiv(x, y)
-    return e.where((down < 0) & (down * y != x), down + 1, down)
+    return e.truncdiv(x, y)
 
 
 @div_trunc.grad("x")

@@ -513,8 +513,11 @@ def nansum(x: Array, dim=None, keepdim=False, *, dtype=None):
     >>> torch.nansum(torch.tensor([1.0, float("nan"), 2.0]))
     tensor(3.)
     """
-    x = np.where(x != x, x.dtype.type(0), x) if x.dtype.kind not in "biu" else x
-    return kernels.sum(x, over("nansum", dim, x), keepdim, None if dtype is None else dtype.numpy)
+    axes, target = over("nansum", dim, x), None if dtype is None else dtype.numpy
+    found = kernels.sum(x, axes, keepdim, target)
+    if x.dtype.kind in "biu" or not np.isnan(found).any():  # a NaN would be seen in the sum
+        return found
+    return kernels.sum(np.where(x != x, x.dtype.type(0), x), axes, keepdim, target)
 
 
 @nansum.grad
