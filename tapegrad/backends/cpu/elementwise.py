@@ -33,6 +33,8 @@ def _where(condition, x, y):
     bits = _BITS.get(x.itemsize)
     if bits is None or x.dtype != y.dtype or x.dtype.kind == "c":
         return np.where(condition, x, y)
+    if y.shape == condition.shape and not condition.any():
+        return y.copy()
     high, low = x.view(bits), y.view(bits)
     if low.ndim == 0 and low == 0:
         return np.multiply(high, condition).view(x.dtype)
