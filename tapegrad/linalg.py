@@ -1,11 +1,42 @@
 """`torch.linalg`: linear algebra (re-exports)."""
 
-from .ops.linalg import LinAlgError as LinAlgError
-from .ops.linalg import cholesky as cholesky
+from .ops.cholesky import cholesky as cholesky
+from .ops.cholesky import cholesky_ex as cholesky_ex
+from .ops.determinants import det as det
+from .ops.determinants import slogdet as slogdet
+from .ops.eigen import eig as eig
+from .ops.eigen import eigh as eigh
+from .ops.eigen import eigvals as eigvals
+from .ops.eigen import eigvalsh as eigvalsh
+from .ops.eigen import svd as svd
+from .ops.eigen import svdvals as svdvals
+from .ops.least_squares import lstsq as lstsq
+from .ops.least_squares import matrix_rank as matrix_rank
+from .ops.least_squares import pinv as pinv
 from .ops.linalg import inv as inv
-from .ops.linalg import qr as qr
+from .ops.linalg import inv_ex as inv_ex
 from .ops.linalg import solve as solve
+from .ops.linalg import solve_ex as solve_ex
+from .ops.linalg import solve_triangular as solve_triangular
+from .ops.linalg import tensorinv as tensorinv
+from .ops.linalg import tensorsolve as tensorsolve
+from .ops.lu import ldl_factor as ldl_factor
+from .ops.lu import ldl_factor_ex as ldl_factor_ex
+from .ops.lu import ldl_solve as ldl_solve
+from .ops.lu import lu as lu
+from .ops.lu import lu_factor as lu_factor
+from .ops.lu import lu_factor_ex as lu_factor_ex
+from .ops.lu import lu_solve as lu_solve
 from .ops.matmul import matmul as matmul
+from .ops.matrices import LinAlgError as LinAlgError
+from .ops.matrix_functions import diagonal as diagonal
+from .ops.matrix_functions import matrix_exp as matrix_exp
+from .ops.matrix_functions import vander as vander
+from .ops.matrix_norms import cond as cond
+from .ops.matrix_norms import matrix_norm as matrix_norm
+from .ops.matrix_norms import norm as norm
+from .ops.orthogonal import householder_product as householder_product
+from .ops.orthogonal import qr as qr
 from .ops.products import linalg_cross as cross  # noqa: F401
 from .ops.products import matrix_power as matrix_power
 from .ops.products import multi_dot as multi_dot

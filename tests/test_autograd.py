@@ -541,3 +541,10 @@ def test_a_second_derivative_of_a_piecewise_linear_function_is_zero(f):
     (g,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(g.sum(), x)
     assert second.tolist() == [0.0] * 4
+
+
+def test_a_result_that_is_not_differentiable_may_be_named_in_a_formula():
+    """The singular vectors' formula names all results; second derivatives go through those that have one."""
+    x = torch.tensor([[2.0, 1.0], [0.5, 3.0]], requires_grad=True, dtype=torch.float64)
+    assert torch.autograd.gradgradcheck(lambda t: torch.linalg.svd(t).S, x)
+    assert torch.autograd.gradgradcheck(lambda t: torch.linalg.lu_factor(t).LU, x)

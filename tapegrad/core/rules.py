@@ -71,9 +71,9 @@ def saved_outputs_graph(node: Node) -> tuple:
     """The saved results as tensors that belong to this node."""
     arrays = saved_outputs(node)
     tensors = tuple(wrap(a) for a in arrays)
-    several = node.op.nout != 1
+    several, count = node.op.nout != 1, node.op.nout
     for k, t in enumerate(tensors):
-        if t.array.dtype.kind not in "iub" and (several or k == 0):
+        if t.array.dtype.kind not in "iub" and (k < count or count < 0):
             t.node = (node, k) if several else node
     return tensors
 

@@ -18,7 +18,7 @@ from typing import Any
 from .. import errors
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops.linalg import qr
+from ..ops.orthogonal import qr
 from ..ops.random import randperm
 
 

@@ -1,58 +1,77 @@
-"""Linear algebra: factorisations and solutions of matrices, with their derivatives (`torch.linalg`).
+"""Systems of linear equations, and inverses (`torch.linalg`).
 
-NumPy's LAPACK does the factorising, for single matrices and for batches (leading dimensions) alike.
+The derivative of all of them is one rule: for `A X = B`, the gradient of B is the solution of `A^H gB = gX`, and
+that of A is `-gB X^H`.
 
-Reference for the derivatives: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse
-mode algorithmic differentiation", 2008; for `qr`: S. F. Walter and L. Lehmann, 2010.
+Reference: M. B. Giles, "An extended collection of matrix derivative results for forward and reverse mode algorithmic
+differentiation", 2008.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
 
 from .. import shapes
+from ..backends.cpu import linalg as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
-from .elementwise import add, sub
-from .matmul import matmul
-from .rearrange import tril
+from .matmul import adjoint, conjugate, product
+from .matrices import check, check_dtype, check_shape, into, refuse, tensor
+from .movement import permute, reshape
+from .rearrange import tril, triu
 
-__all__ = ["cholesky", "inv", "inverse", "qr", "solve"]
+__all__ = ["inverse"]
 
-
-class LinAlgError(RuntimeError):
-    """A matrix cannot be factorised or inverted (`torch.linalg.LinAlgError`)."""
-
-
-def _lapack(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call NumPy's LAPACK; what it refuses is a LinAlgError that names the operation."""
-    try:
-        return function(*args, **kwargs)
-    except np.linalg.LinAlgError as error:
-        text = message(f"linalg.{where}: {str(error).lower()}", got=f"shape {tuple(args[0].shape)}")
-        raise LinAlgError(text) from None
+SINGULAR = "the matrix is singular: pivot {} is zero"
 
 
-def _check(where: str, x: tuple[int, ...], square: bool = True) -> tuple[int, ...]:
-    """Refuse what is no (batch of) matrices."""
-    if len(x) < 2 or (square and x[-1] != x[-2]):
-        expected = "(..., n, n)" if square else "(..., m, n)"
-        raise RuntimeError(message(f"linalg.{where}: takes matrices", got=tuple(x), expected=expected))
-    return x
+# ---- inverses --------------------------------------------------------------------------------------------------------
 
 
-def _check_dtype(where: str, x: Array) -> None:
-    if x.dtype.kind not in "fc" or x.dtype.itemsize < 4:
-        text = message(f"linalg.{where}: takes float32, float64 or complex matrices", got=x.dtype, fix="use .float()")
-        raise RuntimeError(text)
+@op(name="inv", node="LinalgInvExBackward0")
+def _inv(A: Array):
+    check("linalg.inv", A)
+    found, info = kernels.inv(A)
+    refuse("linalg.inv", info, SINGULAR)
+    return found
 
 
-@op
-def inv(x: Array):
+@op(name="linalg_inv_ex", returns=("inverse", "info"))
+def _inv_ex(A: Array, *, check_errors=False):
+    check("linalg.inv_ex", A)
+    found, info = kernels.inv(A)
+    if check_errors:
+        refuse("linalg.inv_ex", info, SINGULAR)
+    return found, info
+
+
+def _inverse_grad(g, out):
+    return -product(adjoint(out), product(g, adjoint(out)))
+
+
+_inv.grad(_inverse_grad)
+
+
+@_inv_ex.grad
+def _(g, inverse):
+    return _inverse_grad(g, inverse)
+
+
+_inv.shape(lambda A: check_shape("linalg.inv", A))
+_inv_ex.shape(lambda A, *, check_errors=False: check_shape("linalg.inv_ex", A))
+
+
+def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of square matrices.
+
+    Args:
+        A: (..., n, n), invertible.
+        out: a tensor to write the result into.
 
     Raises:
         LinAlgError: a matrix is singular.
@@ -62,51 +81,97 @@ def inv(x: Array):
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    _check("inv", x.shape)
-    _check_dtype("inv", x)
-    return _lapack("inv", np.linalg.inv, x)
+    return _inv(A) if out is None else _inv(A, out=out)
 
 
-@inv.shape
-def _(x):
-    return _check("inv", x)
+def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
+    """The inverse and, instead of an error, `info`: 0, or the number (from 1) of the zero pivot of a singular matrix.
+
+    >>> import tapegrad as torch
+    >>> torch.linalg.inv_ex(torch.zeros(2, 2)).info
+    tensor(1, dtype=torch.int32)
+    """
+    named = {} if out is None else {"out": out}
+    return _inv_ex(A, check_errors=check_errors, **named)
 
 
-@inv.grad
-def _(g, out):
-    return -matmul(out.mT, matmul(g, out.mT))
+def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of square matrices: another name of `linalg.inv`.
+
+    >>> import tapegrad as torch
+    >>> torch.inverse(torch.tensor([[4.0]]))
+    tensor([[0.2500]])
+    """
+    return inv(input, out=out)
 
 
-def _is_vector(x: tuple[int, ...], y: tuple[int, ...]) -> bool:
-    """Whether the right-hand side holds vectors: one, or a batch that fits the batch of matrices."""
-    return len(y) == 1 or (len(x) - 1 == len(y) and x[:-1] == y)
+# ---- equations -------------------------------------------------------------------------------------------------------
 
 
-@op(name="linalg_solve", node="LinalgSolveExBackward0")
-def _solve(x: Array, y: Array):
-    _check_dtype("solve", x)
-    return _lapack("solve", np.linalg.solve, x, y)
+def is_vector(A: tuple[int, ...], B: tuple[int, ...]) -> bool:
+    """Whether the right-hand side holds vectors: one, or a stack that fits the stack of matrices."""
+    return len(B) == 1 or (len(A) - 1 == len(B) and A[:-1] == B)
 
 
-_solve.shape(lambda x, y: shapes.matmul("solve", x, y))
+def system_shape(where: str, A: tuple[int, ...], B: tuple[int, ...], left: bool) -> tuple[int, ...]:
+    """The shape of the solution of `A X = B`, or `X A = B`, for matrices B."""
+    check_shape(where, B, square=False, name="B")
+    if A[-1] != B[-2 if left else -1]:
+        text = message(f"{where}: the sizes do not fit {'A X = B' if left else 'X A = B'}", got=f"{A} and {B}")
+        raise RuntimeError(text)
+    return (*shapes.broadcast(where, A[:-2], B[:-2]), *B[-2:])
 
 
-@_solve.grad("x")
-def _(g, x, out):
-    return -matmul(_solve(x.mT, g), out.mT)
+def _solve_shape(A, B, *, left=True, check_errors=False):
+    check_shape("linalg.solve", A)
+    vector = is_vector(A, B)
+    if vector and not left:
+        raise RuntimeError(message("linalg.solve: X A = B needs matrices B", got=f"{A} and {B}", fix="B.unsqueeze(-2)"))
+    found = system_shape("linalg.solve", A, (*B, 1) if vector else B, left)
+    return found[:-1] if vector else found
 
 
-@_solve.grad("y")
-def _(g, x):
-    return _solve(x.mT, g)
+@op(name="linalg_solve_ex", returns=("result", "info"))
+def _solve_ex(A: Array, B: Array, *, left=True, check_errors=False):
+    _solve_shape(A.shape, B.shape, left=left)
+    check_dtype("linalg.solve", A, B)
+    if is_vector(A.shape, B.shape):
+        found, info = kernels.solve(A, B[..., None])
+        found = found[..., 0]
+    elif left:
+        found, info = kernels.solve(A, B)
+    else:
+        found, info = kernels.solve(A.mT, B.mT)
+        found = np.ascontiguousarray(found.mT)
+    if check_errors:
+        refuse("linalg.solve", info, SINGULAR)
+    return found, info
 
 
-def solve(A, B, *, left=True, out=None):
+_solve_ex.shape(_solve_shape)
+
+
+@_solve_ex.grad("B")
+def _(g, A, left):
+    return _solve_ex(adjoint(A), g, left=left)[0]
+
+
+@_solve_ex.grad("A")
+def _(g, A, result, left, A_shape, B_shape):
+    g = _solve_ex(adjoint(A), g, left=left)[0]
+    if is_vector(A_shape, B_shape):
+        return -(g[..., None] * conjugate(result)[..., None, :])
+    return -product(g, adjoint(result)) if left else -product(adjoint(result), g)
+
+
+def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
     """The solution X of `A X = B` (of `X A = B` with `left=False`).
 
     Args:
         A: (..., n, n), invertible.
         B: (..., n, k), or (..., n) for vectors.
+        left: whether A stands on the left.
+        out: a tensor to write the result into.
 
     Raises:
         LinAlgError: a matrix is singular.
@@ -115,96 +180,132 @@ def solve(A, B, *, left=True, out=None):
     >>> torch.linalg.solve(torch.tensor([[2.0, 0.0], [0.0, 4.0]]), torch.tensor([2.0, 2.0]))
     tensor([1.0000, 0.5000])
     """
-    _check("solve", A.shape)
-    vector = _is_vector(A.shape, B.shape)
-    rows = B.unsqueeze(-1) if vector else B
-    found = _solve(A, rows) if left else _solve(A.mT, rows.mT).mT
-    found = found.squeeze(-1) if vector else found
-    return found if out is None else out.resize_(found.shape).copy_(found)
+    return into(out, "linalg_solve", _solve_ex(A, B, left=left, check_errors=True)[0])
 
 
-@op
-def cholesky(x: Array, *, upper=False):
-    """The lower triangular L with `x = L L^T` (or its transpose with `upper`).
-
-    Raises:
-        LinAlgError: a matrix is not positive definite.
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """The solution of `linalg.solve` and, instead of an error, `info`: 0, or the number (from 1) of the zero pivot.
 
     >>> import tapegrad as torch
-    >>> torch.linalg.cholesky(torch.tensor([[4.0, 2.0], [2.0, 5.0]]))
-    tensor([[2., 0.],
-            [1., 2.]])
+    >>> torch.linalg.solve_ex(torch.eye(2), torch.ones(2)).info
+    tensor(0, dtype=torch.int32)
     """
-    _check("cholesky", x.shape)
-    _check_dtype("cholesky", x)
-    found = _lapack("cholesky", np.linalg.cholesky, x)
-    return np.ascontiguousarray(found.mT) if upper else found
+    named = {} if out is None else {"out": out}
+    return _solve_ex(A, B, left=left, check_errors=check_errors, **named)
 
 
-@cholesky.shape
-def _(x, *, upper=False):
-    return _check("cholesky", x)
+# ---- triangular systems ----------------------------------------------------------------------------------------------
 
 
-@cholesky.grad
-def _(g, out, upper):
-    low, g = (out.mT, g.mT) if upper else (out, g)
-    half = _half_diagonal(tril(matmul(low.mT, g)))
-    inverse = inv(low)
-    found = matmul(inverse.mT, matmul(half, inverse))
-    return (found + found.mT) * 0.5
+def _triangular_shape(A, B, *, upper, left=True, unitriangular=False):
+    check_shape("linalg.solve_triangular", A)
+    return system_shape("linalg.solve_triangular", A, B, left)
 
 
-def _half_diagonal(lower: Any) -> Any:
-    """A lower triangle with its diagonal halved."""
-    return (lower + tril(lower, -1)) * 0.5
+@op(name="linalg_solve_triangular")
+def _solve_triangular(A: Array, B: Array, *, upper, left=True, unitriangular=False):
+    _triangular_shape(A.shape, B.shape, upper=upper, left=left)
+    check_dtype("linalg.solve_triangular", A, B, error=NotImplementedError)
+    if left:
+        return kernels.solve_triangular(A, B, not upper, unitriangular)
+    return np.ascontiguousarray(kernels.solve_triangular(A.mT, B.mT, upper, unitriangular).mT)
 
 
-@op(name="linalg_qr", node="LinalgQrBackward0", returns=("Q", "R"), nout=2)
-def _qr(x: Array, mode="reduced"):
-    _check("qr", x.shape, square=False)
-    _check_dtype("qr", x)
-    return tuple(_lapack("qr", np.linalg.qr, x, mode))
+_solve_triangular.shape(_triangular_shape)
 
 
-@_qr.shape
-def _(x, mode="reduced"):
-    return (*x[:-1], x[-2] if mode == "complete" else min(x[-2:]))
+@_solve_triangular.grad("B")
+def _(g, A, upper, left, unitriangular):
+    return _solve_triangular(adjoint(A), g, upper=not upper, left=left, unitriangular=unitriangular)
 
 
-@_qr.grad
-def _(gs, Q, R, mode):
-    if mode == "complete" or R.shape[-2] > R.shape[-1]:
-        raise NotImplementedError(message("linalg.qr: the derivative needs mode='reduced'", got=f"mode={mode!r}"))
-    gq, gr = gs
-    n = R.shape[-2]
-    if R.shape[-1] > n:  # a wide matrix: the columns beyond the square part only enter R
-        text = message("linalg.qr: the derivative is for matrices with at least as many rows as columns")
-        raise NotImplementedError(text)
-    m = sub(matmul(R, gr.mT), matmul(gq.mT, Q))
-    symmetric = add(tril(m), tril(m, -1).mT)
-    return matmul(gq + matmul(Q, symmetric), inv(R).mT)
+@_solve_triangular.grad("A")
+def _(g, A, out, upper, left, unitriangular):
+    g = _solve_triangular(adjoint(A), g, upper=not upper, left=left, unitriangular=unitriangular)
+    found = -product(g, adjoint(out)) if left else -product(adjoint(out), g)
+    return triu(found, int(unitriangular)) if upper else tril(found, -int(unitriangular))
 
 
-def qr(A, mode="reduced", *, out=None):
-    """`A = Q R` with orthonormal columns Q and upper triangular R, as a named tuple.
+def solve_triangular(
+    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Tensor | None = None
+) -> Tensor:
+    """The solution X of `A X = B` (of `X A = B` with `left=False`) for triangular A.
 
     Args:
-        A: (..., m, n).
-        mode: "reduced" (Q is (..., m, min(m, n))) or "complete" (Q is square).
-
-    Raises:
-        RuntimeError: the mode is unknown.
+        A: (..., n, n); the other triangle is not read.
+        B: (..., n, k).
+        upper: whether A is an upper triangle.
+        left: whether A stands on the left.
+        unitriangular: take the diagonal of A for ones, without reading it.
+        out: a tensor to write the result into.
 
     >>> import tapegrad as torch
-    >>> Q, R = torch.linalg.qr(torch.tensor([[3.0], [4.0]]))
-    >>> abs(R)
-    tensor([[5.]])
+    >>> A = torch.tensor([[1.0, 0.0], [2.0, 4.0]])
+    >>> torch.linalg.solve_triangular(A, torch.tensor([[1.0], [4.0]]), upper=False)
+    tensor([[1.0000],
+            [0.5000]])
     """
-    if mode not in ("reduced", "complete"):
-        raise RuntimeError(message("linalg.qr: unknown mode", got=repr(mode), expected="'reduced' or 'complete'"))
-    return _qr(A, mode) if out is None else _qr(A, mode, out=out)
+    named: dict[str, Any] = {} if out is None else {"out": out}
+    return _solve_triangular(A, B, upper=upper, left=left, unitriangular=unitriangular, **named)
 
 
-inverse = inv
-Tensor.inverse = inv
+# ---- of tensors ------------------------------------------------------------------------------------------------------
+
+
+def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of the linear map that `tensordot(A, x, x.ndim)` is; composed of `inv`.
+
+    Args:
+        A: the product of the first `ind` sizes must be that of the others.
+        ind: how many dimensions the map's results have.
+        out: a tensor to write the result into.
+
+    Returns:
+        The last dimensions of A first, then its first `ind` ones.
+
+    Raises:
+        RuntimeError: the map is not square, or not invertible.
+
+    >>> import tapegrad as torch
+    >>> torch.linalg.tensorinv(torch.eye(6).reshape(2, 3, 6), ind=2).shape
+    torch.Size([6, 2, 3])
+    """
+    tensor("linalg.tensorinv", A)
+    if operator.index(ind) <= 0:
+        raise RuntimeError(message("linalg.tensorinv: ind must be positive", got=ind))
+    first, last = tuple(A.shape[:ind]), tuple(A.shape[ind:])
+    n = math.prod(first)
+    if n != math.prod(last):
+        raise RuntimeError(message("linalg.tensorinv: the map is not square", got=f"{first} and {last}"))
+    return into(out, "linalg_tensorinv", reshape(inv(reshape(A, (n, n))), last + first))
+
+
+def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """The solution X of `tensordot(A, X, X.ndim) == B`; composed of `solve`.
+
+    Args:
+        A: first the sizes of B, then those of X, their products being equal.
+        B: the right-hand side.
+        dims: dimensions of A to move behind the others first.
+        out: a tensor to write the result into.
+
+    Raises:
+        RuntimeError: the map is not square, or not invertible.
+
+    >>> import tapegrad as torch
+    >>> torch.linalg.tensorsolve(torch.eye(6).reshape(2, 3, 6), torch.ones(2, 3)).shape
+    torch.Size([6])
+    """
+    tensor("linalg.tensorsolve", A, B)
+    if dims is not None:
+        moved = shapes.axes("linalg.tensorsolve", dims, A.ndim) or ()
+        A = permute(A, (*(d for d in range(A.ndim) if d not in moved), *moved))
+    first, last = tuple(A.shape[: B.ndim]), tuple(A.shape[B.ndim :])
+    n = math.prod(last)
+    if n != math.prod(first):
+        raise RuntimeError(message("linalg.tensorsolve: the map is not square", got=f"{first} and {last}"))
+    found = solve(reshape(A, (n, n)), reshape(B, (-1,)))
+    return into(out, "linalg_tensorsolve", reshape(found, last))
+
+
+Tensor.inverse = inverse

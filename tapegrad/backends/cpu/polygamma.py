@@ -30,7 +30,7 @@ def zeta(s: int, x: np.ndarray) -> np.ndarray:
     y = 1 / (x + FAR)
     power = _whole_power(y, s - 1)
     found += power / (s - 1)
-    power *= y
+    power = power * y  # in new memory: for s = 2 it is y itself
     found += power / 2
     y2, series, factor = y * y, 0.0, float(s)
     weights = []
