@@ -93,7 +93,7 @@ class _Named:
 
 
 class layout(_Named):
-    """How the elements are stored; every tensor here is ``strided``."""
+    """How the elements are stored; every tensor here is ``strided``, other layouts are refused."""
 
 
 class memory_format(_Named):
@@ -101,6 +101,7 @@ class memory_format(_Named):
 
 
 strided = layout("strided")
+sparse_coo = layout("sparse_coo")
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")

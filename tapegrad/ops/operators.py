@@ -31,6 +31,7 @@ for _name, _function in (
     ("__imul__", Tensor.mul_),
     ("__truediv__", operator(true_divide)),
     ("__rtruediv__", _rdiv),
+    ("__rdiv__", _rdiv),
     ("__itruediv__", Tensor.div_),
     ("__floordiv__", operator(floor_divide)),
     ("__rfloordiv__", _exchanged(floor_divide)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import dtypes
-from ..core.op import elementwise, make_inplace
+from ..core.op import Array, elementwise, make_inplace, op
 from ..core.tensor import Tensor
 from ..errors import message
 from ..ir import expr as e
@@ -13,7 +13,7 @@ from .compare import where
 from .elementwise import mul
 from .functions import LN2, log, sigmoid
 
-__all__ = "float_power ldexp logaddexp logaddexp2 pow xlogy".split()
+__all__ = "float_power frexp ldexp logaddexp logaddexp2 pow xlogy".split()
 
 # ---- powers ----------------------------------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ def pow(input, exponent, *, out=None):
 
 
 def _whole_power(x: Tensor | int, y: Tensor) -> Tensor:
-    """Powers of integers, rounded towards zero: those with a negative exponent are 0, but for the powers of 1 and -1."""
+    """Powers of integers, rounded towards zero: with a negative exponent 0, but for the powers of 1 and -1."""
     x = x if isinstance(x, Tensor) else y.new_tensor(x)
     unit = where(x == 1, 1, where(x == -1, 1 - 2 * (y % 2), 0))
     return where(y < 0, unit, _power(x, y.clamp_min(0)))
@@ -178,6 +178,53 @@ def ldexp(input, other, *, out=None):
     return mul(input, power) if out is None else mul(input, power, out=out)
 
 
+@op(method=True, returns=("mantissa", "exponent"))
+def frexp(x: Array):
+    """`mantissa` and `exponent` with `x = mantissa * 2**exponent`, elementwise; mantissas are from 0.5 to 1.
+
+    Raises:
+        RuntimeError: the dtype is not floating point.
+
+    >>> import tapegrad as torch
+    >>> torch.frexp(torch.tensor([1.0, 10.0])).exponent
+    tensor([1, 4], dtype=torch.int32)
+    """
+    if x.dtype.kind != "f" and dtypes.of(x.dtype).kind != dtypes.FLOAT:
+        raise RuntimeError(message("frexp: a floating-point tensor is needed", got=dtypes.of(x.dtype)))
+    mantissa, exponent = np.frexp(x.astype(np.float32) if x.itemsize < 4 else x)
+    exponent = np.where(np.isfinite(mantissa), exponent, 0).astype(np.int32)
+    return np.asarray(mantissa).astype(x.dtype, copy=False), exponent
+
+
+@op(node="DivBackward0")
+def _scaled_down(x: Array, exponent: Array):
+    """`x / 2**exponent`."""
+    wide = x.astype(np.float32) if x.itemsize < 4 else x
+    return np.asarray(np.ldexp(wide, -exponent)).astype(x.dtype, copy=False)
+
+
+@frexp.grad
+@_scaled_down.grad
+def _(g, exponent):
+    return _scaled_down(g, exponent)
+
+
+frexp.shape(lambda x: x)
+_scaled_down.shape(lambda x, exponent: x)
+
+
+def ldexp_(self, other):
+    """In-place form of `ldexp`."""
+    return self.mul_(pow(2.0, other))
+
+
+def float_power_(self, exponent):
+    """In-place form of `float_power`, of double precision alone."""
+    if self.array.dtype != np.float64:
+        raise RuntimeError(message("float_power_: the result has double precision", got=self.dtype, fix="x.double()"))
+    return self.pow_(exponent.to(dtypes.float64) if isinstance(exponent, Tensor) else float(exponent))
+
+
 def pow_(self, exponent):
     """In-place form of `pow`."""
     number = exponent.__class__ in (int, float) and self.array.dtype.kind == "f"
@@ -187,3 +234,4 @@ def pow_(self, exponent):
 _power_of_inplace, _power_inplace = make_inplace(_power_of, "pow_"), make_inplace(_power, "pow_")
 Tensor.pow_ = pow_
 Tensor.pow, Tensor.float_power, Tensor.ldexp = pow, float_power, ldexp
+Tensor.float_power_, Tensor.ldexp_ = float_power_, ldexp_

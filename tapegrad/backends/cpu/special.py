@@ -277,7 +277,7 @@ def digamma(x: Array, out: Array | None = None) -> Array:
 
 
 def i0(x: Array, out: Array | None = None) -> Array:
-    """Modified Bessel function of the first kind, order 0, elementwise."""
+    """Modified Bessel function of the first kind, order 0, elementwise; nan at infinity, as in PyTorch."""
     return _run(_bessel, x, out, I0, I0_TAIL, False)
 
 
@@ -287,7 +287,7 @@ def i0e(x: Array, out: Array | None = None) -> Array:
 
 
 def i1(x: Array, out: Array | None = None) -> Array:
-    """Modified Bessel function of the first kind, order 1, elementwise."""
+    """Modified Bessel function of the first kind, order 1, elementwise; nan at infinity, as in PyTorch."""
     return _run(_bessel_odd, x, out, I1, I1_TAIL, False)
 
 
@@ -474,7 +474,9 @@ def _bessel(x: Array, series: Ratio, tail: Ratio, scaled: bool, odd: bool = Fals
         half = np.exp(np.minimum(y, 800) / 2)  # exp(y) overflows before the product does
         return found * half * half
 
-    y = np.abs(x) if scaled else np.minimum(np.abs(x), 800)
+    y = np.abs(x)
+    if not scaled:  # NaN at infinity, as in PyTorch
+        y = np.where(np.isinf(y), np.nan, np.minimum(y, 800))
     return _by_parts(y <= 12, near, far, y)
 
 
