@@ -23,6 +23,7 @@ from .devices import device as device
 from .devices import layout as layout
 from .devices import memory_format as memory_format
 from .devices import preserve_format as preserve_format
+from .devices import sparse_coo as sparse_coo
 from .devices import strided as strided
 from .dtypes import bfloat16 as bfloat16
 from .dtypes import bool_ as bool
@@ -58,12 +59,12 @@ from .modes import is_inference_mode_enabled as is_inference_mode_enabled
 from .modes import no_grad as no_grad
 from .modes import set_default_dtype as set_default_dtype
 from .modes import set_grad_enabled as set_grad_enabled
-from .modes import use_deterministic_algorithms as use_deterministic_algorithms
 from .shapes import Size as Size
 
 # the device
 from .backends.cpu.threads import get_num_threads as get_num_threads
 from .backends.cpu.threads import set_num_threads as set_num_threads
+from .backends.cpu.threads import use_deterministic_algorithms as use_deterministic_algorithms
 
 # the tape
 from .core import engine as _engine
@@ -78,13 +79,16 @@ from .ops.functions import *
 from .ops.trigonometry import *
 from .ops.elementwise import *
 from .ops.powers import *
+from .ops.special import *
 from .ops.bounds import *
 from .ops import operators as _operators
 from .ops.creation import *
 from .ops.filled import *
 from .ops.ranges import *
+from .ops.window_functions import *
 from .ops.types import *
 from .ops.cast import *
+from .ops.gammas import *
 from .ops.movement import *
 from .ops.memory import *
 from .ops.windows import *
@@ -100,6 +104,8 @@ from .ops.masked import *
 from .ops.reduce import *
 from .ops.extremes import *
 from .ops.statistics import *
+from .ops.differences import *
+from .ops.hashing import *
 from .ops.scan import *
 from .ops.sort import *
 from .ops.matmul import *
@@ -107,37 +113,104 @@ from .ops.products import *
 from .ops.einsum import *
 from .ops.distance import *
 from .ops.linalg import *
+from .ops.cholesky import *
+from .ops.orthogonal import *
+from .ops.lu import *
+from .ops.determinants import *
+from .ops.least_squares import *
+from .ops.matrix_functions import *
+from .ops.older_linalg import *
 from .ops.random import *
+from .ops.low_rank import *
+from .ops.lobpcg import *
 from .ops.activation import *
 from .ops.softmax import *
 from .ops.dropout import *
 from .ops.norm import *
+from .ops.recurrent import *
 from .ops.conv import *
 from .ops.pool import *
 from .ops.adaptive import *
 from .ops.padding import *
+from .ops.spectrum import *
 from .ops.margin import *
+from .ops.shuffle import *
+from .ops.grid import *
+from .ops.toplevel import *
 
 # what users build with, and faces: loaded when first named, which halves the time of `import tapegrad`
 if _TYPE_CHECKING:
+    from . import amp as amp
     from . import autograd as autograd
+    from . import cpu as cpu
+    from . import distributions as distributions
+    from . import fft as fft
+    from . import io as io
     from . import linalg as linalg
+    from . import masked as masked
     from . import nn as nn
     from . import optim as optim
     from . import random as random
+    from . import serialization as serialization
+    from . import signal as signal
     from . import special as special
     from . import testing as testing
     from . import utils as utils
     from . import vision as vision
+    from .amp.autocast_mode import autocast as autocast
+    from .amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
+    from .amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
+    from .amp.autocast_mode import is_autocast_cache_enabled as is_autocast_cache_enabled
+    from .amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
+    from .amp.autocast_mode import set_autocast_cache_enabled as set_autocast_cache_enabled
+    from .amp.autocast_mode import set_autocast_dtype as set_autocast_dtype
+    from .amp.autocast_mode import set_autocast_enabled as set_autocast_enabled
+    from .serialization import Checkpoint as Checkpoint
+    from .serialization import load as load
+    from .serialization import save as save
 
-_LAZY = ("autograd", "linalg", "nn", "optim", "random", "special", "testing", "utils", "vision")
+_LAZY = (
+    "amp",
+    "autograd",
+    "cpu",
+    "distributions",
+    "fft",
+    "io",
+    "linalg",
+    "masked",
+    "nn",
+    "optim",
+    "random",
+    "serialization",
+    "signal",
+    "special",
+    "testing",
+    "utils",
+    "vision",
+)
+_AUTOCAST = (
+    "autocast",
+    "clear_autocast_cache",
+    "get_autocast_dtype",
+    "is_autocast_cache_enabled",
+    "is_autocast_enabled",
+    "set_autocast_cache_enabled",
+    "set_autocast_dtype",
+    "set_autocast_enabled",
+)
+_FILES = ("Checkpoint", "load", "save")
 
 
 def __getattr__(name: str) -> object:
+    if name in _FILES or name == "io":
+        face = _import_module(f"{__name__}.serialization")  # it tells `io` what a Parameter is
+        return _import_module(f"{__name__}.io") if name == "io" else getattr(face, name)
+    if name in _AUTOCAST:
+        return getattr(_import_module(f"{__name__}.amp.autocast_mode"), name)
     if name in _LAZY:
         return _import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_AUTOCAST, *_FILES})

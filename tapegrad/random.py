@@ -7,3 +7,4 @@ from .ops.generators import initial_seed as initial_seed
 from .ops.generators import manual_seed as manual_seed
 from .ops.generators import seed as seed
 from .ops.generators import set_rng_state as set_rng_state
+from .ops.generators import thread_safe_generator as thread_safe_generator

@@ -123,11 +123,16 @@ def max_pool_pick(h, x, frame):
     return out
 
 
-def max_pool_backward(g, x, frame):
-    out = np.zeros(x.shape)
-    for window, at in choices(x, frame).items():
-        out[at] += g[window]
-    return out
+def placed(g, indices, sizes, apart=True):
+    out = np.zeros((*g.shape[: -len(sizes)], np.prod(sizes)))
+    for at in np.ndindex(g.shape):
+        out[(*at[: -len(sizes)], indices[at])] += g[at]
+    return out.reshape(*g.shape[: -len(sizes)], *sizes)
+
+
+def picked(x, indices, rank):
+    flat = x.reshape(*x.shape[:-rank], -1)
+    return np.array([flat[(*at[:-rank], i)] for at, i in np.ndenumerate(indices)]).reshape(indices.shape)
 
 
 def max_pool_indices(x, frame):
@@ -197,11 +202,19 @@ APART = Frame((2, 3), (1, 2), (1, 0), (1, 2), (7, 1))
 
 POOLING = {
     "max_pool": [case(x, f, expect=lambda x, f: max_pool_pick(x, x, f)) for x, f in FRAMES],
-    "max_pool_backward": [
-        case(real(*pooled(x, f), seed=9), x, f, fixed=(1,), expect=max_pool_backward) for x, f in FRAMES
+    "max_pool_with_indices": [
+        case(x, f, expect=lambda x, f: (max_pool_pick(x, x, f), max_pool_indices(x, f))) for x, f in FRAMES
     ],
-    "max_pool_pick": [case(real(*x.shape, seed=9), x, f, fixed=(1,), expect=max_pool_pick) for x, f in FRAMES],
-    "max_pool_indices": [case(x, f, expect=max_pool_indices) for x, f in FRAMES],
+    "place_in_channels": [
+        case(real(*pooled(x, f), seed=9), max_pool_indices(x, f), x.shape[-len(f.size) :], apart, expect=placed)
+        for (x, f), apart in zip(FRAMES, (True, False, False, False))
+    ],
+    "pick_in_channels": [
+        case(real(*x.shape, seed=9), max_pool_indices(x, f), len(f.size), expect=picked) for x, f in FRAMES
+    ],
+    "max_unpool": [
+        case(real(*pooled(X2, EVEN), seed=9), max_pool_indices(X2, EVEN), (6, 5), expect=placed),
+    ],
     "avg_pool": [
         *(case(x, f._replace(dilation=(1,) * len(f.size)), expect=avg_pool) for x, f in FRAMES[:1] + FRAMES[2:]),
         case(X1, LINE, False, expect=avg_pool),

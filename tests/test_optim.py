@@ -15,7 +15,7 @@ import pytest
 
 import tapegrad as torch
 from tapegrad.backends.cpu import optimizers as backend
-from tapegrad.optim import lr_scheduler
+from tapegrad.optim import lr_scheduler, packed
 from tapegrad.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook, required
 from tapegrad.optim.rule import RuleOptimizer, evaluate
 
@@ -28,6 +28,9 @@ RULED = [name for name in NAMES if issubclass(getattr(torch.optim, name), RuleOp
 
 # What lets an optimizer reach the minimum of a quadratic, and of Rosenbrock's function, in 500 steps and 2000.
 QUADRATIC = {
+    "Adafactor": {"lr": 0.1},
+    "Muon": {"lr": 0.01, "momentum": 0.5, "weight_decay": 0.0},
+    "SparseAdam": {"lr": 0.05},
     "ASGD": {"lr": 0.1},
     "Adadelta": {"lr": 30.0},
     "Adagrad": {"lr": 0.5},
@@ -42,6 +45,9 @@ QUADRATIC = {
     "SGD": {"lr": 0.1},
 }
 ROSENBROCK = {
+    "Adafactor": {"lr": 0.05},
+    "Muon": {"lr": 0.005, "momentum": 0.9, "weight_decay": 0.0},
+    "SparseAdam": {"lr": 0.02},
     "ASGD": {"lr": 1.5e-3, "alpha": 0.1},
     "Adadelta": {"lr": 1.0, "rho": 0.99},
     "Adagrad": {"lr": 0.5},
@@ -92,8 +98,8 @@ def test_every_optimizer_has_its_problems():
     assert NAMES == sorted(QUADRATIC) == sorted(ROSENBROCK)
 
 
-def solve(optimizer, function, steps: int) -> list[float]:
-    """The losses of a number of steps."""
+def solve(optimizer, function, steps: int, enough: float = -math.inf) -> list[float]:
+    """The losses of a number of steps, or of those until one is below `enough`."""
 
     def closure():
         optimizer.zero_grad()
@@ -101,23 +107,31 @@ def solve(optimizer, function, steps: int) -> list[float]:
         loss.backward()
         return loss
 
-    return [float(optimizer.step(closure)) for _ in range(steps)]
+    losses = []
+    while len(losses) < steps and not (losses and losses[-1] < enough):
+        losses.append(float(optimizer.step(closure)))
+    return losses
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solves_a_quadratic(name):
     target = torch.tensor([1.0, -2.0, 0.5])
     curvature = torch.tensor([1.0, 2.0, 4.0])
-    x = torch.zeros(3, requires_grad=True)
-    losses = solve(make(name, [x], **QUADRATIC[name]), lambda: (curvature * (x - target) ** 2).sum(), 500)
+    x = torch.zeros(1, 3, requires_grad=True)
+    losses = solve(make(name, [x], **QUADRATIC[name]), lambda: (curvature * (x - target) ** 2).sum(), 500, 1e-3)
     assert losses[-1] < 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_walks_down_the_valley_of_rosenbrock(name):
-    x = torch.tensor([-1.2, 1.0], dtype=torch.float64, requires_grad=True)
-    optimizer = make(name, [x], **ROSENBROCK[name])
-    losses = solve(optimizer, lambda: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, 2000)
+    point = torch.tensor([[-1.2, 1.0]], dtype=torch.float64, requires_grad=True)  # a matrix: Muon takes nothing else
+    optimizer = make(name, [point], **ROSENBROCK[name])
+
+    def valley():
+        x, y = point[0]
+        return (1 - x) ** 2 + 100 * (y - x**2) ** 2
+
+    losses = solve(optimizer, valley, 2000, 0.5)
     assert losses[0] > 24
     assert losses[-1] < 0.5  # the valley begins at 4
 
@@ -342,7 +356,7 @@ def test_refuses_options(name, kwargs, text):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_closure_is_called_with_gradients_on(name):
-    (p,) = noisy_parameters((2,))
+    (p,) = noisy_parameters((2, 1))
     optimizer = make(name, [p], **{"line_search_fn": "strong_wolfe"} if name == "LBFGS" else {})
     calls = []
 
@@ -456,6 +470,19 @@ def test_formulas():
     assert repr(torch.optim.Adam.rule) == "<rule adam_rule>"
 
 
+def in_parts(update, own, numbers):
+    """The update of `Packed`: for each row alone, or for all at once."""
+    p, g, *state = own.values()
+    gather, middle, scatter, count = update.parts
+    temporaries = [np.empty_like(p) for _ in range(count)]
+    if middle is not None:
+        for i in range(len(p)):
+            gather(p[i], g[i], numbers, [t[i] for t in temporaries])
+        middle(state, numbers, temporaries)
+    for i in range(len(p)):
+        scatter(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
+
+
 @pytest.mark.parametrize("name", RULED)
 def test_compiled_updates_agree_with_their_expressions(name):
     """In place, with shared storage, for every choice of what is on: what the expressions say."""
@@ -470,14 +497,19 @@ def test_compiled_updates_agree_with_their_expressions(name):
         own = {n: rng.uniform(0.5, 2.0, (3, 5)) for n in ("p", "g", *program.arrays)}
         expected = evaluate(program.outputs, {n: torch.tensor(a) for n, a in own.items()} | values | counts)
         numbers, kept = program.update.numbers(np.dtype("float64"), *counts.values(), *values.values())
-        for run in ("whole", "pieces"):
+        for run in ("whole", "pieces", "threads", "parts"):
             mine = {n: a.copy() for n, a in own.items()}
             with pytest.MonkeyPatch.context() as patch:
-                if run == "pieces":
-                    patch.setattr(backend, "SMALL", 0)
+                if run in ("pieces", "threads"):
                     patch.setattr(backend, "PIECE", 4)
                     patch.setattr(backend, "_local", threading.local())
-                program.update.run(list(mine.values()), numbers)
+                if run == "threads":
+                    patch.setattr(backend, "SHARED", 0)
+                    patch.setattr(backend.threads, "get_num_threads", lambda: 3)
+                if run == "parts":
+                    in_parts(program.update, mine, numbers)
+                else:
+                    program.update.run(list(mine.values()), numbers)
             for n, a in mine.items():
                 wanted = expected[n].array if n in expected else own[n]
                 np.testing.assert_allclose(a, wanted, rtol=1e-12, err_msg=f"{name} {chosen} {run} {n}")
@@ -491,9 +523,8 @@ def test_layout_and_size_do_not_matter(name):
     rng = np.random.default_rng(0)
     start, slopes = rng.standard_normal((60, 50)), rng.standard_normal((4, 60, 50))
 
-    def run(lay_out, small: int, piece: int):
+    def run(lay_out, piece: int):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(backend, "SMALL", small)
             patch.setattr(backend, "PIECE", piece)
             patch.setattr(backend, "_local", threading.local())
             p = lay_out(torch.tensor(start)).detach().requires_grad_()
@@ -503,12 +534,99 @@ def test_layout_and_size_do_not_matter(name):
                 optimizer.step()
         return p.detach().array
 
-    plain = run(lambda t: t, 10**6, 10**6)
-    for small, piece in ((0, 7), (0, 3000), (100, 1024)):
-        np.testing.assert_array_equal(run(lambda t: t, small, piece), plain)
-    np.testing.assert_array_equal(run(lambda t: t.t().contiguous().t(), 0, 64), plain)
-    np.testing.assert_array_equal(run(lambda t: torch.stack([t, t], 2)[:, :, 1], 0, 64), plain)
-    np.testing.assert_array_equal(run(lambda t: torch.stack([t, t], 2)[:, :, 1], 10**6, 64), plain)
+    plain = run(lambda t: t, 10**6)
+    for piece in (7, 1024, 3000):
+        np.testing.assert_array_equal(run(lambda t: t, piece), plain)
+    for piece in (64, 10**6):
+        np.testing.assert_array_equal(run(lambda t: t.t().contiguous().t(), piece), plain)
+        np.testing.assert_array_equal(run(lambda t: torch.stack([t, t], 2)[:, :, 1], piece), plain)
+
+
+# ---- state side by side ------------------------------------------------------------------------------------------
+
+
+def disturb_nothing(optimizer):
+    pass
+
+
+def disturb_a_gradient(optimizer):
+    optimizer.param_groups[0]["params"][1].grad = None
+
+
+def disturb_a_layout(optimizer):
+    p = optimizer.param_groups[0]["params"][0]
+    p.grad = p.grad.t().contiguous().t()
+
+
+def disturb_the_values(optimizer):
+    p = optimizer.param_groups[0]["params"][2]
+    p.data = p.data * 2
+
+
+def disturb_the_state(optimizer):
+    p = optimizer.param_groups[0]["params"][0]
+    for name, value in optimizer.state[p].items():
+        if value.ndim:
+            optimizer.state[p][name] = value * 0.5
+
+
+def disturb_the_memory_of_state(optimizer):
+    p = optimizer.param_groups[0]["params"][3]
+    for value in optimizer.state[p].values():
+        value.data = value.data * 1.0
+
+
+def disturb_a_count(optimizer):
+    p = optimizer.param_groups[0]["params"][3]
+    if "step" in optimizer.state[p]:
+        optimizer.state[p]["step"] += 3
+
+
+def disturb_by_loading(optimizer):
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+
+
+def disturb_by_forgetting(optimizer):
+    optimizer.state.pop(optimizer.param_groups[0]["params"][2], None)
+
+
+def disturb_the_group(optimizer):
+    optimizer.add_param_group({"params": noisy_parameters((3,), (2,), seed=5)})
+
+
+DISTURBANCES = [value for name, value in list(globals().items()) if name.startswith("disturb_")]
+
+
+@pytest.mark.parametrize("name", RULED)
+@pytest.mark.parametrize("disturb", DISTURBANCES, ids=lambda f: f.__name__[8:])
+def test_packed_steps_have_the_bits_of_single_ones(name, disturb, monkeypatch):
+    """Whatever happens between steps, and with pieces smaller than the parameters together."""
+    monkeypatch.setattr(packed, "PIECE", 40)
+    kwargs = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
+    together, single = (make(name, noisy_parameters((3, 4), (5,), (2, 2, 2), (7,), (90,), ()), **kwargs) for _ in "ab")
+    single._step_packed = lambda group, members, options: members
+    for i in range(6):
+        for optimizer in (together, single):
+            rng = np.random.default_rng(i)
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    p.grad = torch.tensor(rng.standard_normal(p.shape).astype("float32"))
+            if i == 3:
+                disturb(optimizer)
+            optimizer.step()
+        assert_same_bits(together, single)
+    assert str(together.state_dict()) == str(single.state_dict())
+    assert any(pack.params for pack in together._packs.values())
+
+
+def test_packed_state_is_changed_in_place():
+    optimizer = make("Adam", noisy_parameters((3,), (4,)))
+    walk(optimizer, 2)
+    mean = optimizer.state[optimizer.param_groups[0]["params"][0]]["exp_avg"]
+    before, version = mean.clone(), mean._version
+    walk(optimizer, 1)
+    assert mean._version > version
+    assert not torch.equal(mean, before)
 
 
 @pytest.mark.parametrize("name", RULED)

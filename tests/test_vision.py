@@ -1,4 +1,4 @@
-"""Datasets of images: reading, downloading, and the three ways to a sample (tests/test_transforms.py: transforms)."""
+"""Datasets of images: reading and downloading (tests/test_batches.py: how samples are made)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ import pytest
 from hypothesis import given
 
 import tapegrad as torch
-from tapegrad.data import DataLoader, Subset, default_collate
+from tapegrad.data import DataLoader
 from tapegrad.vision import datasets, transforms
 from tapegrad.vision.datasets.download import md5_of
 from tapegrad.vision.datasets.idx import parse_idx, read_idx
 from tapegrad.vision.transforms import functional as F
-from tapegrad.vision.transforms.batched import on_batches, takes_pixels
 
 SIZES = {"train": 30, "t10k": 12}
 
@@ -206,84 +205,12 @@ def test_old_names(folder):
             assert getattr(data, old) is getattr(data, new)
 
 
-# ---- the three ways to a sample ------------------------------------------------------------------------------
-
-BATCHABLE = [
-    transforms.ToTensor(),
-    transforms.Compose([transforms.ToTensor()]),
-    transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]),
-    transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5, 0.4, 0.3], [0.5, 0.6, 0.7], inplace=True)]),
-    transforms.Compose(
-        [transforms.ToTensor(), transforms.CenterCrop(20), transforms.Pad(2, 0.5), transforms.Normalize(0.5, 0.5)]
-    ),
-    transforms.Compose(
-        [transforms.ToTensor(), transforms.Pad((1, 2), padding_mode="reflect"), transforms.CenterCrop((40, 10))]
-    ),
-    transforms.Compose([transforms.ToTensor(), transforms.Grayscale(), transforms.ConvertImageDtype(torch.float64)]),
-    transforms.Compose([transforms.ToTensor(), transforms.ConvertImageDtype(torch.uint8)]),
-]
-ONE_BY_ONE = [
-    None,
-    transforms.Compose([]),
-    transforms.PILToTensor(),
-    transforms.Compose([transforms.CenterCrop(20), transforms.ToTensor()]),
-    transforms.Compose([transforms.ToTensor(), transforms.RandomHorizontalFlip()]),
-    transforms.Compose([transforms.ToTensor(), transforms.Lambda(lambda x: x.view(-1))]),
-    transforms.Compose([transforms.ToTensor(), transforms.Resize(14)]),
-    lambda x: x,
-]
+# ---- data that is changed by hand ----------------------------------------------------------------------------
 
 
 def whole(data, indices):
     """The batch of these samples, by way of the loader."""
     return next(iter(DataLoader(data, batch_sampler=[indices])))
-
-
-@pytest.mark.parametrize("number", [number for number in range(len(BATCHABLE)) if number != 3])
-@pytest.mark.parametrize("make", ["mnist", "digits"])
-def test_three_ways_give_the_same_bits(folder, make, number):
-    pytest.importorskip("PIL.Image")
-    transform = BATCHABLE[number]
-    data = datasets.MNIST(folder, transform=transform) if make == "mnist" else datasets.Digits(transform=transform)
-    through_pillow = type(data).__new__(type(data))
-    through_pillow.__dict__.update(data.__dict__, transform=lambda picture: transform(picture))
-    assert takes_pixels(transform) and on_batches(transform) and not takes_pixels(through_pillow.transform)
-    indices = [0, 7, -1, 3, 3]
-    images, targets = whole(data, indices)
-    singles, single_targets = default_collate([data[i] for i in indices])
-    pictures, _ = default_collate([through_pillow[i] for i in indices])
-    assert same(images, singles) and same(images, pictures) and same(targets, single_targets)
-    samples, sample_targets = default_collate(data.__getitems__(indices))
-    assert same(samples, images) and same(sample_targets, targets)
-
-
-def test_an_error_of_a_transform_is_the_same_for_a_batch(folder):
-    data = datasets.MNIST(folder, transform=BATCHABLE[3])  # three means for one channel
-    with pytest.raises(RuntimeError):
-        data[0]
-    with pytest.raises(RuntimeError):
-        whole(data, [0, 1])
-
-
-@pytest.mark.parametrize("transform", ONE_BY_ONE)
-def test_what_is_done_one_by_one(transform):
-    assert on_batches(transform) is None
-
-
-def test_a_subclass_of_a_transform_or_dataset_is_asked_itself(folder):
-    class Dark(transforms.ToTensor):
-        def forward(self, picture):
-            return super().forward(picture) * 0
-
-    class Named(datasets.MNIST):
-        def __getitem__(self, i):
-            return "seven", i
-
-    assert on_batches(Dark()) is None and not takes_pixels(Dark())
-    named = Named.from_folder(folder / "MNIST" / "raw", transform=transforms.ToTensor())
-    assert whole(named, [2, 1])[0] == ("seven", "seven") and named.__getitems__([3]) == [("seven", 3)]
-    plain = datasets.MNIST(folder, transform=transforms.ToTensor())
-    assert same(whole(Subset(plain, [5, 6]), [1])[0], plain[6][0].unsqueeze(0))
 
 
 def test_targets_and_data_may_be_replaced(folder):

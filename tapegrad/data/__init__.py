@@ -21,6 +21,7 @@ from .sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from .stratified import stratified_split
 from .worker import WorkerInfo, get_worker_info
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "default_convert",
     "get_worker_info",
     "random_split",
+    "stratified_split",
 ]

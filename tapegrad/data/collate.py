@@ -124,7 +124,8 @@ def collate_tensors(batch: Sequence[Tensor], *, collate_fn_map: Any = None) -> T
     shape, dtype = arrays[0].shape, arrays[0].dtype
     if not all(array.shape == shape and array.dtype == dtype for array in arrays):
         return stack(list(batch), 0)
-    return wrap(np.stack(arrays))
+    out = np.empty((len(arrays), *shape), dtype)  # contiguous, whatever the samples are
+    return wrap(np.stack(arrays, out=out))
 
 
 def collate_arrays(batch: Sequence[np.ndarray], *, collate_fn_map: Any = None) -> Any:

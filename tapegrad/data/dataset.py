@@ -5,8 +5,9 @@ methods make reading faster, and both must stand for exactly the samples that `d
 
 * `__getitems__(indices)`, PyTorch's: a list of samples, one for each index.
 * `__getbatch__(indices)`, ours: the finished batch, i.e. `default_collate([dataset[i] for i in indices])`, or
-  `NotImplemented`. It runs no code of the user and draws no random number. The loader calls it only when it would have
-  called `default_collate`, and `batch_reader` finds it only when no subclass has redefined what a sample is.
+  `NotImplemented`; for no indices anything but `NotImplemented` if there are batches to be had. It runs no code of the
+  user, and draws from tapegrad's default stream what the samples would have drawn. The loader calls it only when it
+  would have called `default_collate`, and `batch_reader` finds it only when no subclass redefines what a sample is.
 
 Reference: PyTorch documentation, `torch.utils.data`.
 """
@@ -111,7 +112,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         if not are_plain(indices) or not all(map(_is_plain, self.tensors)):
             return NotImplemented
         try:
-            return [wrap(tensor.array.take(indices, axis=0)) for tensor in self.tensors]
+            rows = np.array(indices, dtype=np.intp)
+            return [wrap(tensor.array.take(rows, axis=0)) for tensor in self.tensors]
         except IndexError:
             return NotImplemented  # reading sample by sample names the wrong index
 
@@ -328,28 +330,34 @@ def random_split(
     [[4, 1, 7, 5, 3, 9, 0], [8, 6, 2]]
     """
     n = len(dataset)
-    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
-        lengths = _lengths_of_fractions(lengths, n)
-    if sum(lengths) != n:
-        text = "random_split: the lengths do not add up to the dataset's"
-        raise ValueError(message(text, got=f"{list(lengths)}, in sum {sum(lengths)}", expected=n))
+    lengths = lengths_of("random_split", lengths, n)
     order = randperm(n, generator=generator).tolist()
     ends = itertools.accumulate(lengths)
     return [Subset(dataset, order[end - length : end]) for end, length in zip(ends, lengths)]
 
 
-def _lengths_of_fractions(fractions: Sequence[float], n: int) -> list[int]:
+def lengths_of(where: str, lengths: Sequence[int | float], n: int) -> list[int]:
+    """Numbers of samples that add up to n, of such numbers or of fractions that add up to 1."""
+    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
+        return _lengths_of_fractions(where, lengths, n)
+    if sum(lengths) != n:
+        text = f"{where}: the lengths do not add up to the dataset's"
+        raise ValueError(message(text, got=f"{list(lengths)}, in sum {sum(lengths)}", expected=n))
+    return list(lengths)  # type: ignore[arg-type]
+
+
+def _lengths_of_fractions(where: str, fractions: Sequence[float], n: int) -> list[int]:
     """How many of n samples each fraction gets."""
     for i, fraction in enumerate(fractions):
         if not 0 <= fraction <= 1:
-            text = f"random_split: fraction {i} is not a part of the whole"
+            text = f"{where}: fraction {i} is not a part of the whole"
             raise ValueError(message(text, got=fraction, expected="between 0 and 1"))
     lengths = [math.floor(n * fraction) for fraction in fractions]
     for i in range(n - sum(lengths)):
         lengths[i % len(lengths)] += 1
     for i, length in enumerate(lengths):
         if length == 0:
-            warnings.warn(f"random_split: part {i} is empty ({fractions[i]} of {n} samples)", stacklevel=3)
+            warnings.warn(f"{where}: part {i} is empty ({fractions[i]} of {n} samples)", stacklevel=4)
     return lengths
 
 

@@ -9,22 +9,22 @@ Reference: PyTorch documentation, `torch.utils.data`.
 
 from __future__ import annotations
 
-import warnings
-from collections import deque
+import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from ..errors import message
 from ..ops.random import Generator
-from .collate import default_collate, default_convert, is_default
-from .dataset import Dataset, IterableDataset, batch_reader
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
-from .worker import Worker
+from .collate import default_collate, default_convert
+from .dataset import Dataset, IterableDataset
+from .iteration import Crew, LoaderIterator, WorkerIterator
+from .progress import Draws, Progress, from_state
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .worker import is_stateful
 
 T_co = TypeVar("T_co", covariant=True)
 
 _FIXED = frozenset({"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"})
-_START_METHODS = ("fork", "spawn", "forkserver")
 
 
 class DataLoader(Generic[T_co]):
@@ -36,24 +36,29 @@ class DataLoader(Generic[T_co]):
         shuffle: a new random order in each iteration.
         sampler: an iterable of keys, instead of `shuffle`.
         batch_sampler: an iterable of lists of keys, instead of `batch_size`, `shuffle`, `sampler` and `drop_last`.
-        num_workers: how many workers divide the reading. They take turns in the calling process: samples, their order
-            and the random streams are those of PyTorch's worker processes, but nothing is read in parallel.
+        num_workers: how many workers read ahead, at the same time. Samples, their order and the random streams are
+            those of PyTorch's worker processes, whatever kind of worker reads.
         collate_fn: makes a batch of a list of samples; `default_collate`, or `default_convert` without batches.
         pin_memory: warns that there is no accelerator whose transfers this would make faster.
         drop_last: leave out a shorter last batch.
-        timeout: seconds to wait for a worker; accepted with workers, who never make one wait for another process.
-        worker_init_fn: called with the worker's number before it reads its first batch.
-        multiprocessing_context: how processes would be started; checked, otherwise unused.
+        timeout: seconds to wait for a batch of a worker; 0 waits as long as it takes.
+        worker_init_fn: called in each worker, with its number, before it reads its first batch.
+        multiprocessing_context: what workers are: "thread" (None is the same), "process" (threads where processes
+            cannot be forked), or a way to start processes: "fork", "spawn", "forkserver", a context of the module
+            `multiprocessing`. Threads start at once and share memory; they read in parallel where NumPy, Pillow, zlib
+            or a file releases Python's lock. Processes suit datasets that are Python code.
         generator: source of the shuffle and of the workers' seeds; None is the default stream.
         prefetch_factor: batches that each worker is asked for in advance (2): so far ahead keys are drawn.
         persistent_workers: keep workers, their datasets and streams, from one iteration to the next.
         pin_memory_device: accepted for compatibility.
-        in_order: accepted for compatibility: batches always come in order.
+        in_order: give batches in the sampler's order; False gives them as they are ready.
 
     Raises:
         ValueError: options that contradict each other or are out of range.
         TypeError: `multiprocessing_context` is not a context.
         AssertionError: on iteration, `timeout` without workers.
+        RuntimeError: on iteration, a worker process has ended or none gave a batch in time. An exception in a worker is
+            raised where the batch would have come, with the worker's traceback; all workers have ended then.
 
     >>> import tapegrad as torch
     >>> data = torch.utils.data.TensorDataset(torch.arange(5), torch.arange(5) * 10)
@@ -93,8 +98,8 @@ class DataLoader(Generic[T_co]):
         in_order: bool = True,
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
-        self._streams_in = isinstance(dataset, IterableDataset)
-        if self._streams_in:
+        self._is_stream = isinstance(dataset, IterableDataset)
+        if self._is_stream:
             _check_stream(shuffle, sampler, batch_sampler)
         _check_order(batch_size, bool(shuffle), sampler, batch_sampler, drop_last)
         if sampler is None:
@@ -121,11 +126,14 @@ class DataLoader(Generic[T_co]):
         self.pin_memory_device = pin_memory_device
         self.in_order = in_order
         self._said_length: int | None = None
-        self._kept: _WorkerIterator | None = None
+        self._draws = Draws(generator, (sampler, batch_sampler), self._is_stream)
+        self._progress: Progress | None = None  # of the pass that was begun last
+        self._state: tuple[Progress, list[Any]] | None = None  # what the next pass continues
+        self._crew: Crew | None = None  # persistent workers
         self._ready = True
 
     def _default_sampler(self, dataset: Any, shuffle: bool, generator: Generator | None) -> Iterable:
-        if self._streams_in:
+        if self._is_stream:
             return _Endless()
         return RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
 
@@ -137,7 +145,7 @@ class DataLoader(Generic[T_co]):
 
     @property
     def multiprocessing_context(self) -> Any:
-        """How worker processes would be started, as it was given."""
+        """What workers are, as it was given."""
         return self._context
 
     @multiprocessing_context.setter
@@ -145,146 +153,68 @@ class DataLoader(Generic[T_co]):
         _check_context(context, self.num_workers)
         self._context = context
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader is, for `load_state_dict` of a loader made alike, in this program or in another one.
+
+        In the middle of a pass that means: which batches were given, and the random streams of the caller and the
+        workers. An iterable dataset that has methods `state_dict` and `load_state_dict` is asked for its own state (of
+        each worker's copy); any other is read again from its start when the pass is continued.
+
+        >>> import tapegrad as torch
+        >>> def loader():
+        ...     return torch.utils.data.DataLoader(range(6), batch_size=2, shuffle=True)
+        >>> first, second = loader(), loader()
+        >>> batches = iter(first)
+        >>> _ = next(batches)
+        >>> second.load_state_dict(first.state_dict())
+        >>> all(torch.equal(a, b) for a, b in zip(batches, second))
+        True
+        """
+        if self._state is not None:
+            progress, now = self._state
+            return progress.state(now, (progress.datasets or [None])[0])
+        progress = self._progress or Progress()
+        asked = self._is_stream and is_stateful(self.dataset) and not progress.marks and progress.given > 0
+        return progress.state(self._draws.now(), self.dataset.state_dict() if asked else None)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next iteration go on where `state_dict` was called.
+
+        When it begins, it puts the default stream, `random`, `numpy.random` and the loader's generators where they were
+        then: this pass and the ones after it give what they would have given.
+
+        Args:
+            state_dict: what `state_dict` returned.
+
+        Raises:
+            ValueError: it is no such state; on iteration: it is the one of a loader with other generators, or of an
+                iterable dataset with another number of workers.
+        """
+        self._state = from_state(state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_crew": None, "_progress": None}
+
     @property
     def _keys(self) -> Iterable:
         """What one step reads: lists of keys, or single keys without batches."""
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __iter__(self) -> Iterator[Any]:
-        if self.num_workers == 0:
-            return _LoaderIterator(self)
-        if not self.persistent_workers:
-            return _WorkerIterator(self)
-        if self._kept is None:
-            self._kept = _WorkerIterator(self)
-        else:
-            self._kept.restart()
-        return self._kept
+        state, self._state = self._state, None
+        if self._crew is not None and (state is not None or self._crew.ended):
+            self._crew.end()
+            self._crew, self._progress = None, None
+        return (WorkerIterator if self.num_workers > 0 else LoaderIterator)(self, state)
 
     def __len__(self) -> int:
         """The number of batches; for an iterable dataset what its `__len__` implies."""
-        if not self._streams_in:
+        if not self._is_stream:
             return len(self._keys)
         n = self._said_length = len(self.dataset)
         if self.batch_size is None:
             return n
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
-
-
-# ---- one iteration -------------------------------------------------------------------------------------------
-
-
-class _LoaderIterator:
-    """One pass over a loader without workers."""
-
-    def __init__(self, loader: DataLoader):
-        self._loader = loader
-        if loader.pin_memory:
-            text = "DataLoader: pin_memory=True does nothing here, there is no accelerator to copy to"
-            warnings.warn(text, stacklevel=3)
-        self._begin()
-        self._base_seed = draw_seed(loader.generator)
-        self._start()
-
-    def _begin(self) -> None:
-        """Forget the last pass, if there was one."""
-        self._keys = iter(self._loader._keys)
-        self._said_length = self._loader._said_length
-        self._given = 0
-
-    def _start(self) -> None:
-        """Make ready to read, once the seed is drawn."""
-        if self._loader.timeout != 0:
-            text = "DataLoader: timeout has no meaning without workers"
-            raise AssertionError(message(text, got=self._loader.timeout, fix="timeout=0, or num_workers > 0"))
-        self._read = _reader(self._loader, self._loader.dataset)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __len__(self) -> int:
-        return len(self._loader._keys)
-
-    def __next__(self) -> Any:
-        batch = self._next()
-        self._given += 1
-        if self._said_length is not None and self._given > self._said_length and self._loader._streams_in:
-            warnings.warn(
-                f"{type(self._loader.dataset).__name__}: its __len__ said {self._said_length}, when len(loader) was "
-                f"asked for, but {self._given} batches have been read",
-                stacklevel=2,
-            )
-        return batch
-
-    def _next(self) -> Any:
-        return self._read(next(self._keys))
-
-    def __getstate__(self) -> Any:
-        raise NotImplementedError(
-            message("the iterator of a DataLoader cannot be pickled", fix="pickle the DataLoader")
-        )
-
-
-class _WorkerIterator(_LoaderIterator):
-    """One pass, or with persistent workers several, in which workers take turns; see Note [Workers take turns]."""
-
-    def _start(self) -> None:
-        loader, count = self._loader, self._loader.num_workers
-        self._workers = [
-            Worker(number, count, self._base_seed, loader.dataset, loader.worker_init_fn) for number in range(count)
-        ]
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a pass: no reader is open, and the keys of the first batches are drawn."""
-        self._begin()
-        self._readers: list[_Reader | None] = [None] * len(self._workers)
-        self._open = set(range(len(self._workers)))
-        self._last = -1
-        self._tasks: deque[tuple[int, Any]] = deque()
-        for _ in range((self._loader.prefetch_factor or 0) * len(self._workers)):
-            self._ask()
-
-    def _ask(self) -> None:
-        """Give the next keys to the next worker that still has something to read."""
-        try:
-            keys = next(self._keys)
-        except StopIteration:
-            return
-        for _ in self._workers:
-            self._last = (self._last + 1) % len(self._workers)
-            if self._last in self._open:
-                self._tasks.append((self._last, keys))
-                return
-
-    def _next(self) -> Any:
-        while self._tasks:
-            number, keys = self._tasks.popleft()
-            if number not in self._open:
-                continue
-            try:
-                return self._turn(number, keys)
-            except StopIteration:
-                if not self._loader._streams_in:
-                    raise
-                self._open.discard(number)
-            finally:
-                self._ask()
-        raise StopIteration
-
-    def _turn(self, number: int, keys: Any) -> Any:
-        read = self._readers[number]
-        if read is not None:
-            batch = read.at_once(keys)  # draws nothing: the streams, 0.2 ms to swap, can stay
-            if batch is not NotImplemented:
-                return batch
-        with self._workers[number].turn() as dataset:
-            if read is None:
-                read = self._readers[number] = _reader(self._loader, dataset)
-            return read(keys)
-
-
-# ---- reading one batch ---------------------------------------------------------------------------------------
 
 
 class _Endless(Sampler[None]):
@@ -293,77 +223,6 @@ class _Endless(Sampler[None]):
     def __iter__(self) -> Iterator[None]:
         while True:
             yield None
-
-
-def _reader(loader: DataLoader, dataset: Any) -> _Reader:
-    """A function from what the sampler gives to what the loader gives."""
-    if loader._streams_in:
-        return _StreamReader(loader, dataset)
-    return _SampleReader(loader, dataset) if loader.batch_sampler is None else _BatchReader(loader, dataset)
-
-
-class _Reader:
-    """What reads a dataset: called with keys, gives a batch."""
-
-    def __init__(self, loader: DataLoader, dataset: Any):
-        self._dataset, self._collate = dataset, loader.collate_fn
-
-    def at_once(self, keys: Any) -> Any:
-        """The batch if the dataset can make it by itself, without a line of the user's code; or NotImplemented."""
-        return NotImplemented
-
-    def __call__(self, keys: Any) -> Any:
-        raise NotImplementedError
-
-
-class _SampleReader(_Reader):
-    """Single samples of a map dataset."""
-
-    def __call__(self, keys: Any) -> Any:
-        return self._collate(self._dataset[keys])
-
-
-class _BatchReader(_Reader):
-    """Batches of a map dataset; whole ones from the dataset where it can make them."""
-
-    def __init__(self, loader: DataLoader, dataset: Any):
-        super().__init__(loader, dataset)
-        self._batch = batch_reader(dataset) if is_default(self._collate) else None
-        self._many = getattr(dataset, "__getitems__", None)
-
-    def at_once(self, keys: Any) -> Any:
-        return self._batch(keys) if self._batch is not None and type(keys) is list else NotImplemented
-
-    def __call__(self, keys: Any) -> Any:
-        batch = self.at_once(keys)
-        if batch is not NotImplemented:
-            return batch
-        samples = self._many(keys) if self._many else [self._dataset[key] for key in keys]
-        return self._collate(samples)
-
-
-class _StreamReader(_Reader):
-    """Batches, or samples, of an iterable dataset."""
-
-    def __init__(self, loader: DataLoader, dataset: Any):
-        super().__init__(loader, dataset)
-        self._samples = iter(dataset)
-        self._drop_last = loader.drop_last
-        self._batched = loader.batch_sampler is not None
-        self._ended = False
-
-    def __call__(self, keys: Any) -> Any:
-        if not self._batched:
-            return self._collate(next(self._samples))
-        samples: list[Any] = []
-        while len(samples) < len(keys) and not self._ended:
-            try:
-                samples.append(next(self._samples))
-            except StopIteration:
-                self._ended = True
-        if not samples or (self._drop_last and len(samples) < len(keys)):
-            raise StopIteration
-        return self._collate(samples)
 
 
 # ---- checks of the options -----------------------------------------------------------------------------------
@@ -411,15 +270,16 @@ def _check_order(batch_size: Any, shuffle: bool, sampler: Any, batch_sampler: An
 
 
 def _check_context(context: Any, num_workers: int) -> None:
-    """A context is the name of a way to start processes, or an object of the module `multiprocessing`."""
+    """A context is "thread", "process", a name of a way to start processes, or an object of `multiprocessing`."""
     if context is None:
         return
     if num_workers == 0:
         text = "DataLoader: multiprocessing_context has no meaning without workers"
         raise ValueError(message(text, got=repr(context), fix="num_workers > 0"))
-    if isinstance(context, str) and context not in _START_METHODS:
-        text = "DataLoader: processes cannot be started this way"
-        raise ValueError(message(text, got=repr(context), expected=", ".join(_START_METHODS)))
+    names = ("thread", "process", *multiprocessing.get_all_start_methods())
+    if isinstance(context, str) and context not in names:
+        text = "DataLoader: there are no such workers"
+        raise ValueError(message(text, got=repr(context), expected=", ".join(names)))
     if not isinstance(context, str) and not hasattr(context, "get_start_method"):
-        text = "DataLoader: multiprocessing_context must be a context or its name"
-        raise TypeError(message(text, got=type(context).__name__, expected=", ".join(_START_METHODS)))
+        text = "DataLoader: multiprocessing_context must be a context or a name"
+        raise TypeError(message(text, got=type(context).__name__, expected=", ".join(names)))

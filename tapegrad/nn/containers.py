@@ -7,14 +7,26 @@ positions.
 from __future__ import annotations
 
 import operator
+import warnings
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container as Holder
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import errors
 from ..core.tensor import Tensor
 from .module import Module
 from .parameter import Parameter
+
+
+class Container(Module):
+    """The former base of modules made of others: keyword arguments become children. Subclass `Module` instead."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        warnings.warn("nn.Container is deprecated: subclass nn.Module instead", stacklevel=2)
+        for name, module in kwargs.items():
+            self.add_module(name, module)
 
 
 class Sequential(Module):
@@ -504,7 +516,7 @@ def _pairs(container: Module, members: Any) -> list[tuple]:
     pairs = list(_iterable(container, "update", members))
     for position, pair in enumerate(pairs):
         what = f"{type(container).__name__}.update: element {position} is no (key, value) pair"
-        if not isinstance(pair, (Iterable, Container)):
+        if not isinstance(pair, (Iterable, Holder)):
             raise TypeError(errors.message(what, got=repr(pair)))
         if len(pair) != 2:
             raise ValueError(errors.message(what, got=f"{len(pair)} values", expected=2))

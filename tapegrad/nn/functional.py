@@ -26,14 +26,20 @@ from ..ops.adaptive import (
     max_unpool2d,
     max_unpool3d,
 )
+from ..ops.attention import scaled_dot_product_attention
+from ..ops.bags import embedding_bag
 from ..ops.classes import cross_entropy, nll_loss
 from ..ops.columns import fold, unfold
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from ..ops.ctc import ctc_loss
+from ..ops.distance import pdist
 from ..ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from ..ops.embedding import embedding
 from ..ops.filled import zeros_like
+from ..ops.fractional import fractional_max_pool2d, fractional_max_pool3d
+from ..ops.grid import affine_grid, grid_sample
 from ..ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
-from ..ops.joining import cat
+from ..ops.linear_cross_entropy import linear_cross_entropy
 from ..ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -55,12 +61,12 @@ from ..ops.margin import (
     multilabel_margin_loss,
     multilabel_soft_margin_loss,
     pairwise_distance,
-    pdist,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
 from ..ops.matmul import linear
-from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from ..ops.multihead import multi_head_attention_forward
+from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from ..ops.padding import pad
 from ..ops.pool import (
     avg_pool1d,
@@ -73,6 +79,9 @@ from ..ops.pool import (
     max_pool2d,
     max_pool3d,
 )
+from ..ops.random import gumbel_noise
+from ..ops.shuffle import channel_shuffle, native_channel_shuffle, pixel_shuffle, pixel_unshuffle
+from ..ops.toplevel import bilinear, conv_tbc
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -81,6 +90,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -95,12 +105,14 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -108,11 +120,15 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
@@ -130,6 +146,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
@@ -145,9 +162,11 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
+    "native_channel_shuffle",
     "nll_loss",
     "normalize",
     "one_hot",
@@ -164,6 +183,7 @@ __all__ = [
     "rms_norm",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",
@@ -374,8 +394,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
         eps: accepted for compatibility.
         dim: the dimension of the categories.
     """
-    gumbels = -logits.new_empty(logits.shape).exponential_().log()
-    soft = softmax((logits + gumbels) / tau, dim)
+    soft = softmax((logits + gumbel_noise(logits)) / tau, dim)
     if not hard:
         return soft
     index = soft.max(dim, keepdim=True)[1]
@@ -395,35 +414,6 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
     """
     length = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
     return input / length if out is None else input.div(length, out=out)
-
-
-def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`y_k = x1^T A_k x2 + b_k`.
-
-    Args:
-        input1: (*, I).
-        input2: (*, J).
-        weight: A, (K, I, J).
-        bias: b, (K,).
-
-    Raises:
-        RuntimeError: shapes do not fit.
-    """
-    if (
-        weight.dim() != 3
-        or input1.shape[:-1] != input2.shape[:-1]
-        or (input1.shape[-1], input2.shape[-1]) != weight.shape[1:]
-    ):
-        got = f"{tuple(input1.shape)}, {tuple(input2.shape)}, weight {tuple(weight.shape)}"
-        raise RuntimeError(
-            errors.message("bilinear: shapes do not fit", got=got, expected="(*, I), (*, J), weight (K, I, J)")
-        )
-    k, i, j = weight.shape
-    lead = input1.shape[:-1]
-    flat1, flat2 = input1.reshape(-1, i), input2.reshape(-1, j)
-    mixed = flat1.matmul(weight.permute(1, 0, 2).reshape(i, k * j)).reshape(-1, k, j)  # (N, K, J)
-    out = mixed.matmul(flat2.unsqueeze(2)).reshape(*lead, k)
-    return out if bias is None else out + bias
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -464,83 +454,3 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             )
         )
     return tensor.new_zeros((*tensor.shape, num_classes)).scatter_(-1, tensor.unsqueeze(-1), 1)
-
-
-def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """`x / (k + alpha * mean of x^2 over neighbouring channels)^beta`.
-
-    Args:
-        input: (N, C, *), with at least one dimension after the channels.
-        size: how many channels are neighbours; missing ones at the borders count as zero.
-        alpha: factor of the mean.
-        beta: exponent.
-        k: constant added to it.
-
-    Raises:
-        ValueError: fewer than three dimensions.
-    """
-    if input.dim() < 3:
-        raise ValueError(errors.message("local_response_norm: expected at least 3 dimensions", got=tuple(input.shape)))
-    if input.numel() == 0:
-        return input
-    square = input * input
-    n, c, *rest = input.shape
-    padded = cat([square.new_zeros((n, size // 2, *rest)), square, square.new_zeros((n, (size - 1) // 2, *rest))], 1)
-    total = padded.narrow(1, 0, c)
-    for shift in range(1, size):
-        total = total + padded.narrow(1, shift, c)
-    mean = total / size if input.is_floating_point() else total // size
-    return input / (mean * alpha + k) ** beta
-
-
-# ---- pixels and channels ---------------------------------------------------------------------------------------------
-
-
-def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """(*, C r^2, H, W) to (*, C, H r, W r) with `r = upscale_factor`.
-
-    Raises:
-        RuntimeError: fewer than three dimensions, or channels that r^2 does not divide.
-    """
-    r = upscale_factor
-    if input.dim() < 3 or r <= 0 or input.shape[-3] % (r * r):
-        got = f"{tuple(input.shape)}, upscale_factor={r}"
-        raise RuntimeError(errors.message("pixel_shuffle: expected channels divisible by the squared factor", got=got))
-    *lead, c, h, w = input.shape
-    n = len(lead)
-    split = input.reshape(*lead, c // (r * r), r, r, h, w)
-    order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)  # (*, C, H, r, W, r)
-    return split.permute(order).reshape(*lead, c // (r * r), h * r, w * r)
-
-
-def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """(*, C, H r, W r) to (*, C r^2, H, W) with `r = downscale_factor`: the inverse of `pixel_shuffle`.
-
-    Raises:
-        RuntimeError: fewer than three dimensions, or sizes that r does not divide.
-    """
-    r = downscale_factor
-    if input.dim() < 3 or r <= 0 or input.shape[-2] % r or input.shape[-1] % r:
-        got = f"{tuple(input.shape)}, downscale_factor={r}"
-        raise RuntimeError(
-            errors.message("pixel_unshuffle: expected height and width divisible by the factor", got=got)
-        )
-    *lead, c, h, w = input.shape
-    n = len(lead)
-    split = input.reshape(*lead, c, h // r, r, w // r, r)
-    order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)  # (*, C, r, r, H, W)
-    return split.permute(order).reshape(*lead, c * r * r, h // r, w // r)
-
-
-def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """Interleaves groups of the channels of (N, C, *): channel g of n becomes channel n of g.
-
-    Raises:
-        RuntimeError: fewer than three dimensions, or channels that `groups` does not divide.
-    """
-    if input.dim() < 3 or groups <= 0 or input.shape[1] % groups:
-        got = f"{tuple(input.shape)}, groups={groups}"
-        raise RuntimeError(errors.message("channel_shuffle: expected channels divisible by the groups", got=got))
-    n, c, *rest = input.shape
-    split = input.reshape(n, groups, c // groups, *rest)
-    return split.transpose(1, 2).reshape(n, c, *rest)

@@ -114,6 +114,10 @@ class NLLLoss(_WeightedLoss):
         return F.nll_loss(input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
+class NLLLoss2d(NLLLoss):
+    """The former name of `NLLLoss` for images."""
+
+
 class CrossEntropyLoss(_WeightedLoss):
     """Cross entropy of `softmax(x)` and the target: `log(sum_j exp(x_j)) - x[target]` for a class number.
 
@@ -211,6 +215,26 @@ class KLDivLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class CTCLoss(_Loss):
+    """Minus the logarithm of the probability of a label sequence, over all its alignments; see
+    `nn.functional.ctc_loss`.
+
+    Args:
+        blank: the label that stands for none.
+        reduction: "none", "sum" or "mean" (of losses over target lengths).
+        zero_infinity: let targets that are too long for their input count nothing, instead of being infinite.
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        lengths = input_lengths, target_lengths
+        return F.ctc_loss(log_probs, targets, *lengths, self.blank, self.reduction, self.zero_infinity)
 
 
 class PoissonNLLLoss(_Loss):

@@ -323,6 +323,63 @@ class BatchNorm3d(_BatchNorm):
         _require_dims(self, input, (5,))
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm over the batches of all processes; tapegrad has one, so it is a batch norm of (N, C, *).
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: the part of the new value in running statistics; None for the mean over all batches.
+        affine: whether there are weight and bias, (C,).
+        track_running_stats: whether running statistics are kept, and used in evaluation.
+        process_group: accepted for compatibility.
+        device: where parameters and buffers are made.
+        dtype: their type.
+        bias: whether there is a bias.
+
+    Raises (when called):
+        ValueError: fewer than two dimensions, no channels, or training on one value per channel.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.process_group = process_group
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            got = f"{input.dim()}D input of shape {tuple(input.shape)}"
+            raise ValueError(errors.message("SyncBatchNorm: expected at least 2D input", got=got))
+        if input.shape[1] == 0:
+            what = "SyncBatchNorm: number of input channels should be non-zero"
+            raise ValueError(errors.message(what, got=tuple(input.shape)))
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module with all its batch norms, those below it too, as `SyncBatchNorm` with the same values."""
+        found = module
+        if isinstance(module, _BatchNorm):
+            numbers = module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
+            found = cls(*numbers, process_group)
+            for held in ("_parameters", "_buffers"):
+                getattr(found, held).update(getattr(module, held))
+            found.training = module.training
+        for name, child in module.named_children():
+            found.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return found
+
+
 class _InstanceNorm(_NormBase):
     """Normalises every channel of every sample of (N, C, *) or (C, *) (Ulyanov et al. 2016)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import errors
 from ..core.tensor import Tensor
 from . import functional as F
 from .convolution import each
@@ -129,6 +130,64 @@ class MaxUnpool2d(_MaxUnpoolNd):
 
 class MaxUnpool3d(_MaxUnpoolNd):
     """`MaxUnpool1d` for `MaxPool3d`."""
+
+    rank = 3
+
+
+# ---- at random places ------------------------------------------------------------------------------------------------
+
+
+class _FractionalMaxPoolNd(Module):
+    """Maxima of windows at random places."""
+
+    rank: int
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        output_size: int | Sequence[int] | None = None,
+        output_ratio: float | Sequence[float] | None = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        name, n = type(self).__name__, self.rank
+        if (output_size is None) == (output_ratio is None):
+            what = f"{name}: give an output_size or an output_ratio, one of them"
+            raise ValueError(errors.message(what, got=f"{output_size} and {output_ratio}"))
+        self.kernel_size = each(kernel_size, n)
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = None if output_size is None else each(output_size, n)
+        self.output_ratio = None if output_ratio is None else each(output_ratio, n)
+        if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
+            raise ValueError(errors.message(f"{name}: output_ratio must be between 0 and 1", got=output_ratio))
+
+    def forward(self, input: Tensor) -> Any:
+        function = getattr(F, f"fractional_max_pool{self.rank}d")
+        options = self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        return function(input, self.kernel_size, *options)
+
+
+class FractionalMaxPool2d(_FractionalMaxPoolNd):
+    """The maxima of windows at random places of (N, C, H, W) or (C, H, W) (Graham 2014).
+
+    Args:
+        kernel_size: (KH, KW), or one number for both.
+        output_size: how many windows there are; this or `output_ratio`.
+        output_ratio: by what to multiply (H, W) to get that, between 0 and 1.
+        return_indices: return where each maximum lies, too.
+        _random_samples: the random numbers, (N, C, 2); drawn in each call if None.
+
+    Raises:
+        ValueError: not one of size and ratio, or a ratio outside (0, 1).
+    """
+
+    rank = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPoolNd):
+    """`FractionalMaxPool2d` of (N, C, D, H, W) or (C, D, H, W)."""
 
     rank = 3
 

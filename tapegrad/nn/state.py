@@ -14,7 +14,7 @@ from .. import errors
 from ..core.hooks import RemovableHandle, add_hook
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from .parameter import Parameter
+from .parameter import Parameter, is_lazy
 
 _EXTRA_STATE_KEY_SUFFIX = "_extra_state"
 
@@ -239,6 +239,8 @@ def _load_one(module: Any, name: str, key: str, target: Tensor, given: Any, assi
     """Load one tensor; a failure becomes a line in `problems`."""
     if not isinstance(given, Tensor):
         problems.append(f'"{key}" must be a Tensor, the checkpoint holds a {type(given)}.')
+        return
+    if is_lazy(target) and is_lazy(given):
         return
     if target.dim() == 0 and given.dim() == 1 and given.shape[0] == 1:
         given = given[0]  # scalars were once saved with one dimension

@@ -14,6 +14,7 @@ from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor
 from ..ir import expr as e
 from .bounds import clamp_max
+from .casting import lower
 from .compare import where
 from .functions import erf, exp, sigmoid
 from .joining import cat
@@ -79,6 +80,7 @@ def _(g, x):
     return where(x > 0, 0, x * g)
 
 
+@lower
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """`x` where positive, `weight * x` elsewhere.
 
@@ -157,7 +159,7 @@ def _slopes(input: Tensor, lower: float, upper: float, training: bool) -> Tensor
     return drawn_slopes(below, input.dtype, lower, upper)
 
 
-@elementwise(method=False, refuses="b", float_only=False)
+@elementwise(method=False, refuses="b", float_only=False, linked=True)
 def hardtanh(x, min_val=-1.0, max_val=1.0):
     """`x` limited to `[min_val, max_val]`; the gradient is zero at the limits and beyond."""
     return e.minimum(e.maximum(x, min_val), max_val)
@@ -190,7 +192,7 @@ def _(g, x):
     return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
-@elementwise(inplace=False, refuses="biu")
+@elementwise(inplace=False, refuses="biu", linked=True)
 def hardshrink(x, lambd=0.5):
     """`x` with everything in `[-lambd, lambd]` set to zero.
 
@@ -206,7 +208,7 @@ def _(g, x, lambd):
     return where((x >= -lambd) & (x <= lambd), 0, g)
 
 
-@elementwise(method=False, inplace=False, refuses="biu")
+@elementwise(method=False, inplace=False, refuses="biu", linked=True)
 def softshrink(x, lambd=0.5):
     """`x` moved towards zero by `lambd`, and zero in `[-lambd, lambd]`."""
     return x - e.minimum(e.maximum(x, -lambd), lambd)
@@ -234,7 +236,8 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
 
 
 # ---- exponential -----------------------------------------------------------------------------------------------------
-# Exponentials of numbers that a `where` will not take are limited first: they would overflow, with a warning.
+# Exponentials of numbers that a `where` will not take are limited first: they would overflow, with a warning. Second
+# derivatives at 0 are those of the straight side, as PyTorch's.
 
 
 @elementwise(method=False, refuses="biu")
@@ -245,7 +248,7 @@ def elu(x, alpha=1.0, scale=1.0, input_scale=1.0):
 
 @elu.grad
 def _(g, x, alpha, scale, input_scale):
-    return where(x <= 0, g * (alpha * scale * input_scale) * exp(clamp_max(x, 0) * input_scale), g * scale)
+    return where(x <= 0, g * (alpha * scale * input_scale) * exp(where(x < 0, x, 0) * input_scale), g * scale)
 
 
 @elementwise(method=False, refuses="biu", name="celu")
@@ -255,7 +258,7 @@ def _celu(x, alpha=1.0):
 
 @_celu.grad
 def _(g, x, alpha):
-    return where(x > 0, g, g * exp(clamp_max(x, 0) / alpha))
+    return where(x <= 0, g * exp(where(x < 0, x, 0) / alpha), g)
 
 
 def celu(input: Tensor, alpha: float = 1.0) -> Tensor:

@@ -16,10 +16,9 @@ from ..backends.cpu import pool as kernels
 from ..backends.cpu.pool import Frame
 from ..core.op import Array, op
 from ..core.tensor import Tensor
-from .adjoints import place
+from .casting import full
 from .conv import per_axis
-from .movement import reshape
-from .pool import average_windows
+from .pool import average_windows, max_pool_windows, pick_in_channels, place_in_channels
 from .resample import lines_of, resample
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_max_pool1d"]
@@ -46,15 +45,7 @@ def _(x, size):
 
 @_adaptive_max_pool.grad
 def _(g, indices, x_shape, size):
-    return place_in_channels(g, indices, x_shape, len(size))
-
-
-def place_in_channels(g: Any, indices: Any, shape: tuple[int, ...], rank: int) -> Any:
-    """Zeros of `shape` to which each g is added at its index in the flattened last `rank` dimensions."""
-    lead, inner = shape[:-rank], shape[-rank:]
-    flat = (*lead, math.prod(inner))
-    count = (*lead, math.prod(indices.shape[-rank:]))
-    return reshape(place(reshape(g, count), reshape(indices, count), flat, -1, True, True), shape)
+    return place_in_channels(g, indices, x_shape[-len(size) :])
 
 
 # ---- as many windows as are asked for --------------------------------------------------------------------------------
@@ -133,6 +124,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) 
     return _adaptive_avg("adaptive_avg_pool2d", 2, input, output_size)
 
 
+@full
 def adaptive_avg_pool3d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
     """`adaptive_avg_pool1d` of (N, C, D, H, W) or (C, D, H, W); None keeps a size."""
     return _adaptive_avg("adaptive_avg_pool3d", 3, input, output_size)
@@ -144,7 +136,11 @@ def _adaptive_max(where: str, n: int, input: Tensor, output_size: Any, return_in
         raise NotImplementedError(
             errors.message(f"{where}: not defined for {input.dtype}", fix="convert with .float()")
         )
-    values, indices = _adaptive_max_pool(input, size)
+    frame = _even(input, size)
+    if frame is not None and max(frame.kernel) <= 8:
+        values, indices = max_pool_windows(input, frame, True)
+    else:
+        values, indices = _adaptive_max_pool(input, size)
     return (values, indices) if return_indices else values
 
 
@@ -171,12 +167,30 @@ def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int | None], 
     return _adaptive_max("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
+@full
 def adaptive_max_pool3d(input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False) -> Any:
     """`adaptive_max_pool1d` of (N, C, D, H, W) or (C, D, H, W); indices count the elements of a channel."""
     return _adaptive_max("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 
 # ---- the way back ----------------------------------------------------------------------------------------------------
+
+_UNPOOL_NODES = ("", "SqueezeBackward1", "MaxUnpool2DBackward0", "MaxUnpool3DBackward0")
+
+
+@op(name="max_unpool", node=lambda node: _UNPOOL_NODES[len(node.attrs[0][0])])
+def _max_unpool(x: Array, indices: Array, sizes):
+    return kernels.scatter(x, indices, sizes, True)  # of two at one place the last stays
+
+
+@_max_unpool.shape
+def _(x, indices, sizes):
+    return (*x[: -len(sizes)], *sizes)
+
+
+@_max_unpool.grad("x")
+def _(g, indices, sizes):
+    return pick_in_channels(g, indices, len(sizes))
 
 
 def _unpool(
@@ -199,10 +213,7 @@ def _unpool(
     count = math.prod(size)
     if indices.numel() and not 0 <= indices.array.min() <= indices.array.max() < count:
         raise RuntimeError(errors.message(f"{where}: an index is out of range", expected=f"0 to {count - 1}"))
-    lead = input.shape[:-n]
-    flat = (*lead, math.prod(sizes))
-    placed = place(reshape(input, flat), reshape(indices, flat), (*lead, count), -1, True, False)
-    return reshape(placed, (*lead, *size))
+    return _max_unpool(input, indices, size)
 
 
 def max_unpool1d(

@@ -15,6 +15,7 @@ from ..backends.cpu import linalg as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import full
 from .linalg import _solve_triangular, system_shape
 from .matmul import adjoint, product
 from .matrices import check, check_dtype, check_shape, half_diagonal, into, refuse, symmetric
@@ -74,6 +75,7 @@ def _(g, out, upper):
 old_cholesky.shape(lambda A, upper=False: check_shape("cholesky", A))
 
 
+@full
 def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
     """The lower triangular L with `A = L L^H`, or its conjugate transpose with `upper`.
 
@@ -107,6 +109,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, o
 # ---- with the factor -------------------------------------------------------------------------------------------------
 
 
+@full
 @op(name="cholesky_inverse", method=True)
 def cholesky_inverse(x: Array, upper=False):
     """The inverse of `L L^H` for its Cholesky factor L (of `U^H U` with `upper`).
@@ -134,6 +137,7 @@ def _(g, x, out, upper):
 cholesky_inverse.shape(lambda x, upper=False: check_shape("cholesky_inverse", x))
 
 
+@full
 @op(name="cholesky_solve", method=True)
 def cholesky_solve(x: Array, input2: Array, upper=False):
     """The solution X of `L L^H X = B` for a Cholesky factor L (of `U^H U X = B` with `upper`).

@@ -15,6 +15,7 @@ from .. import errors
 from ..backends.cpu import rows
 from ..core.op import Array, op
 from ..core.tensor import Tensor
+from .casting import full
 from .compare import where
 from .loss import check_reduction
 from .reduce import sum
@@ -77,6 +78,7 @@ def _weighted_rows(
     return _row_weights(target, weight, like, ignore_index)
 
 
+@full
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -164,6 +166,7 @@ def _(g, dy, x, target, w, reduction, ndim, x_shape):
     return factor * p * (g - sum(g * p, dim, True))
 
 
+@full
 def cross_entropy(
     input: Tensor,
     target: Tensor,

@@ -16,6 +16,7 @@ from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import defaults
+from .casting import full
 from .compare import where
 from .creation import Named
 from .trigonometry import cos, sin
@@ -102,6 +103,7 @@ def _(abs, angle):
     return shapes.broadcast("polar", abs, angle)
 
 
+@full
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The complex numbers `abs * exp(i angle)`; both parts floating point, of one dtype, broadcast to one shape.
 
@@ -142,6 +144,7 @@ def _(x):
     return (*x, 2)
 
 
+@full
 @op(view=True, method=True)
 def view_as_complex(x: Array):
     """A view of pairs of real numbers as complex ones: (..., 2) becomes (...).

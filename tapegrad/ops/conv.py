@@ -16,6 +16,7 @@ from .. import errors
 from ..backends.cpu import conv as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
+from .casting import lower
 from .matmul import conjugate
 from .reduce import sum
 
@@ -254,6 +255,7 @@ def _conv(
     return _convolve(input.unsqueeze(0), weight, bias, stride, low, dilation, groups, size).squeeze(0)
 
 
+@lower
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -287,6 +289,7 @@ def conv1d(
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@lower
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -321,6 +324,7 @@ def conv2d(
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@lower
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -406,6 +410,7 @@ def _conv_transpose(
     return _convolve_input(input.unsqueeze(0), weight, bias, stride, low, dilation, groups, size).squeeze(0)
 
 
+@lower
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -445,6 +450,7 @@ def conv_transpose1d(
     )
 
 
+@lower
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -466,6 +472,7 @@ def conv_transpose2d(
     )
 
 
+@lower
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,
@@ -484,6 +491,7 @@ def conv_transpose3d(
     )
 
 
+@lower
 def convolution(
     input: Tensor,
     weight: Tensor,

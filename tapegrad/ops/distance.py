@@ -12,8 +12,9 @@ import numpy as np
 from .. import shapes
 from ..backends.cpu import gemm
 from ..core.op import Array, op
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, wrap
 from ..errors import message
+from .casting import full
 from .compare import where
 from .functions import abs, sgn
 from .powers import pow
@@ -25,18 +26,18 @@ BLOCK = 65536  # differences that are worked on at a time: they stay in the cach
 FEW = 25  # rows: with more, the Euclidean distance takes one matrix product instead of all differences
 
 
-def _lengths(d: np.ndarray, p: float) -> np.ndarray:
-    """The p-norm of the last dimension."""
-    if d.shape[-1] == 0:
-        return np.zeros(d.shape[:-1], d.dtype)
+def _lengths(d: np.ndarray, p: float, axis: int = -1) -> np.ndarray:
+    """The p-norm along a dimension, the last or the first."""
+    if d.shape[axis] == 0:
+        return np.zeros(d.shape[:-1] if axis else d.shape[1:], d.dtype)
+    if p == 2:
+        return np.sqrt((d * d).sum(axis))
     size = np.abs(d)
     if p == 0:
-        return (size != 0).sum(-1).astype(d.dtype)
+        return (size != 0).sum(axis).astype(d.dtype)
     if p == 1:
-        return size.sum(-1)
-    if p == 2:
-        return np.sqrt((d * d).sum(-1))
-    return size.max(-1) if p == np.inf else (size**p).sum(-1) ** (1 / p)
+        return size.sum(axis)
+    return size.max(axis) if p == np.inf else (size**p).sum(axis) ** (1 / p)
 
 
 def _by_product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -111,6 +112,7 @@ def _check(where: str, p: float, *tensors: Tensor) -> None:
         raise RuntimeError(message(f"{where}: p must not be negative", got=p))
 
 
+@full
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm distances of all rows of `x1` to all rows of `x2`.
 
@@ -141,19 +143,80 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     return _cdist(x1, x2, float(p), product)
 
 
+# ---- pairs of one matrix ---------------------------------------------------------------------------------------------
+
+
+@op(name="pdist", node="PdistBackward0")
+def _pdist(x: Array, p):
+    n = len(x)
+    blocks = [np.empty(0, x.dtype)]
+    columns = np.ascontiguousarray(x.T)
+    for rows in _blocks(n, x.shape[1]):  # each with all rows from its first on
+        rest = np.arange(rows.start, n)
+        lengths = _lengths(columns[:, rows, None] - columns[:, None, rows.start :], p, 0)
+        blocks.append(lengths[rest > rest[: len(lengths), None]])
+    return np.concatenate(blocks)
+
+
+@_pdist.shape
+def _(x, p):
+    return (x[0] * (x[0] - 1) // 2,)
+
+
+@_pdist.grad("x")
+def _(g, x, out, p, x_shape):
+    n = x_shape[0]
+    number, apart = _numbers(n)
+    if g.__class__ is not Array:
+        g, out = where(wrap(apart), g[wrap(number)], 0.0), where(wrap(apart), out[wrap(number)], 0.0)
+        return sum(_slopes(g, x, x, out, p), -2)
+    dx = np.zeros_like(x)
+    if len(g) == 0:
+        return dx
+    columns = np.ascontiguousarray(x.T)
+    for rows in _blocks(n, x_shape[1]):
+        own = np.where(apart[rows], g[number[rows]], 0), np.where(apart[rows], out[number[rows]], 0)
+        if p == 2:
+            factor = np.divide(*own, out=np.zeros_like(own[0]), where=own[1] != 0)
+            dx[rows] = np.einsum("ij,kij->ik", factor, columns[:, rows, None] - columns[:, None])
+        else:
+            dx[rows] = _slopes(own[0], x[rows], x, own[1], p).sum(-2)
+    return dx
+
+
+def _blocks(n: int, width: int) -> list[slice]:
+    """Rows whose differences with all others are worked on at a time."""
+    step = max(1, BLOCK // max(1, n * width))
+    return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+
+def _numbers(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, N): the number of each pair in the result, 0 on the diagonal; and where the diagonal is not."""
+    number = np.zeros((n, n), np.intp)
+    i, j = np.triu_indices(n, 1)
+    number[i, j] = number[j, i] = np.arange(len(i))
+    return number, ~np.eye(n, dtype=bool)
+
+
+@full
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The p-norm distances of all pairs of rows i < j of a matrix, in that order.
 
+    Args:
+        input: (N, M).
+        p: the norm: 0 (count of unequal elements), 1, 2, infinity, or any positive number.
+
+    Returns:
+        (N (N - 1) / 2,).
+
     Raises:
-        RuntimeError: not a matrix, or a negative p.
+        RuntimeError: not a matrix, integers, or a negative p.
 
     >>> import tapegrad as torch
     >>> torch.pdist(torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]))
     tensor([5.0000, 1.0000, 4.2426])
     """
     if input.ndim != 2:
-        raise RuntimeError(message("pdist: a matrix is needed", got=f"shape {tuple(input.shape)}"))
+        raise RuntimeError(message("pdist only supports 2D tensors", got=f"shape {tuple(input.shape)}"))
     _check("pdist", p, input)
-    i, j = np.triu_indices(input.shape[0], 1)
-    everything = _cdist(input, input, float(p), False)
-    return everything[i, j]
+    return _pdist(input, float(p))

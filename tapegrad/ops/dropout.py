@@ -10,6 +10,7 @@ import warnings
 
 from .. import errors
 from ..core.tensor import Tensor
+from .filled import empty_like
 
 __all__ = ["dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"]
 
@@ -23,8 +24,8 @@ def _check_p(where: str, p: float) -> None:
 
 def _noise(input: Tensor, p: float, features: bool) -> Tensor:
     """1 with probability `1 - p`, else 0: for every element, or for every channel (dimension 1) of every sample."""
-    shape = (*input.shape[:2], *(1,) * (input.dim() - 2)) if features else input.shape
-    return input.new_empty(shape).bernoulli_(1 - p)
+    like = input.new_empty((*input.shape[:2], *(1,) * (input.dim() - 2))) if features else empty_like(input)
+    return like.bernoulli_(1 - p)
 
 
 def _dropped(input: Tensor, p: float, features: bool, inplace: bool) -> Tensor:

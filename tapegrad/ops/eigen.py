@@ -18,6 +18,7 @@ import numpy as np
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import full
 from .complex import real
 from .linalg import _solve_ex
 from .matmul import adjoint, conjugate, product
@@ -84,6 +85,7 @@ def _no_driver(where: str, driver: Any) -> None:
         raise RuntimeError(message(f"{where}: there is no choice of drivers", got=f"driver={driver!r}"))
 
 
+@full
 def svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None, out: Any = None) -> Any:
     """`A = U diag(S) Vh` with orthonormal columns of U and rows of Vh, as a named tuple.
 
@@ -108,6 +110,7 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None, out: Any =
     return _svd(A, full_matrices) if out is None else _svd(A, full_matrices, out=out)
 
 
+@full
 def svdvals(A: Tensor, *, driver: Any = None, out: Tensor | None = None) -> Tensor:
     """The singular values of matrices (..., m, n), in descending order: (..., min(m, n)).
 
@@ -165,6 +168,7 @@ def _(g, A, UPLO):
     return product(columns(V, g), adjoint(V))
 
 
+@full
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     """`A = V diag(w) V^H` for symmetric (Hermitian) matrices, as a named tuple.
 
@@ -183,6 +187,7 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     return _eigh(A, UPLO) if out is None else _eigh(A, UPLO, out=out)
 
 
+@full
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
     """The eigenvalues of symmetric (Hermitian) matrices (..., n, n), real, in ascending order: (..., n).
 
@@ -239,6 +244,7 @@ def _(A):
     return check_shape("linalg.eigvals", A)[:-1]
 
 
+@full
 def eig(A: Tensor, *, out: Any = None) -> Any:
     """`A = V diag(w) V^-1` for square matrices, complex, as a named tuple.
 
@@ -259,6 +265,7 @@ def eig(A: Tensor, *, out: Any = None) -> Any:
     return _eig(A) if out is None else _eig(A, out=out)
 
 
+@full
 def eigvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The eigenvalues of square matrices (..., n, n), complex, in no order: (..., n).
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import errors
-from ..backends.cpu import rows
+from ..backends.cpu.elementwise import FLOAT32, HALVES
+from ..backends.cpu.index import scatter_rows
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..modes import no_grad
@@ -28,10 +29,12 @@ def _(g, indices, padding_idx, scale_grad_by_freq, weight_shape):
 
 @op(name="embedding_dense_backward")
 def _embedding_backward(dy: Array, indices: Array, count, padding_idx, scale_grad_by_freq):
-    flat = dy.reshape(-1, dy.shape[-1])  # (N, D)
+    flat = dy.reshape(indices.size, dy.shape[-1])  # (N, D)
     if padding_idx >= 0 or scale_grad_by_freq:
-        flat = flat * _factors(indices, padding_idx, scale_grad_by_freq).reshape(-1, 1).astype(dy.dtype)
-    return rows.scatter_rows(flat, indices.reshape(-1), count)
+        flat = flat * factors(indices, padding_idx, scale_grad_by_freq).reshape(-1, 1).astype(dy.dtype)
+    out = np.zeros((count, dy.shape[-1]), FLOAT32 if dy.dtype in HALVES else dy.dtype)
+    scatter_rows(out, indices.reshape(-1), flat.astype(out.dtype, copy=False))
+    return out.astype(dy.dtype, copy=False)
 
 
 @_embedding_backward.shape
@@ -44,11 +47,11 @@ def _(g, indices, padding_idx, scale_grad_by_freq):
     picked = _embedding(g, indices)
     if padding_idx < 0 and not scale_grad_by_freq:
         return picked
-    return picked * _factors(indices, padding_idx, scale_grad_by_freq)
+    return picked * factors(indices, padding_idx, scale_grad_by_freq)
 
 
 @op(name="_embedding_factors", nondiff=True)
-def _factors(indices: Array, padding_idx, by_freq):
+def factors(indices: Array, padding_idx, by_freq):
     """What the gradient of each picked row is multiplied with, (*, 1): 0 for padding, 1 / its count if asked for."""
     factor = (indices != padding_idx).astype(np.float64)
     if by_freq:
@@ -57,7 +60,7 @@ def _factors(indices: Array, padding_idx, by_freq):
     return factor[..., None]
 
 
-_factors.shape(lambda indices, *_: (*indices, 1))
+factors.shape(lambda indices, *_: (*indices, 1))
 
 
 def embedding(
@@ -102,7 +105,7 @@ def embedding(
     _check_indices(input, weight.shape[0])
     padding_idx = padding_row(padding_idx, weight.shape[0])
     if max_norm is not None:
-        _limit_rows(weight, input, max_norm, norm_type)
+        limit_rows(weight, input, max_norm, norm_type)
     return _embedding(weight, input, padding_idx, scale_grad_by_freq)
 
 
@@ -139,7 +142,7 @@ def _check_indices(input: Tensor, count: int) -> None:
         )
 
 
-def _limit_rows(weight: Tensor, input: Tensor, max_norm: float, p: float) -> None:
+def limit_rows(weight: Tensor, input: Tensor, max_norm: float, p: float) -> None:
     """Scale picked rows down to length `max_norm`."""
     with no_grad():
         picked = np.unique(input.array)

@@ -28,6 +28,7 @@ from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import defaults
 from .cast import as_dtype, to_dtype
+from .casting import full
 from .complex import conj, real
 from .creation import Named, finish
 from .padding import constant_pad_nd
@@ -193,6 +194,7 @@ def _one(where: str, x: Tensor, n: int | None, dim: int) -> tuple[Tensor, int, i
 # ---- one dimension -------------------------------------------------------------------------------------------------
 
 
+@full
 def fft(
     input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -219,6 +221,7 @@ def fft(
     return given_out("fft", input, found, out)
 
 
+@full
 def ifft(
     input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -239,6 +242,7 @@ def ifft(
     return given_out("ifft", input, conj(_r2c(x, (axis,), OTHER[norm], False)), out)
 
 
+@full
 def rfft(
     input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -268,6 +272,7 @@ def _halved(where: str, x: Tensor, n: int | None, dim: int) -> tuple[Tensor, int
     return x, axis, n
 
 
+@full
 def irfft(
     input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -287,6 +292,7 @@ def irfft(
     return given_out("irfft", input, _c2r(x, (axis,), norm, n), out)
 
 
+@full
 def hfft(
     input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -306,6 +312,7 @@ def hfft(
     return given_out("hfft", input, _c2r(conj(x), (axis,), OTHER[norm], n), out)
 
 
+@full
 def ihfft(
     input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:

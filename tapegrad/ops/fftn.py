@@ -8,6 +8,7 @@ from typing import Any
 from .. import shapes
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import full
 from .complex import conj, conj_physical
 from .fft import OTHER, _c2c, _c2r, _r2c, given_out, length, norm_of, prepared, resized
 
@@ -50,6 +51,7 @@ def _at_least_one(where: str, dims: tuple[int, ...]) -> None:
         raise RuntimeError(message(f"{where}: at least one dimension is needed", got="none"))
 
 
+@full
 def fftn(
     input: Tensor, s: Sizes = None, dim: Sizes = None, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -74,6 +76,7 @@ def fftn(
     return _complex("fftn", input, s, dim, norm, out, True)
 
 
+@full
 def ifftn(
     input: Tensor, s: Sizes = None, dim: Sizes = None, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -93,6 +96,7 @@ def _complex(where: str, input: Tensor, s: Any, dim: Any, norm: Any, out: Tensor
     return given_out(where, input, _c2c(x, dims, norm, forward), out)
 
 
+@full
 def rfftn(
     input: Tensor, s: Sizes = None, dim: Sizes = None, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -112,6 +116,7 @@ def rfftn(
     return given_out("rfftn", input, _r2c(x, dims, norm, True), out)
 
 
+@full
 def irfftn(
     input: Tensor, s: Sizes = None, dim: Sizes = None, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -133,6 +138,7 @@ def irfftn(
     return given_out("irfftn", input, _c2r(x, dims, norm, last), out)
 
 
+@full
 def hfftn(
     input: Tensor, s: Sizes = None, dim: Sizes = None, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -156,6 +162,7 @@ def hfftn(
     return given_out("hfftn", input, _c2r(conj(x), dims[-1:], OTHER[norm], last), out)
 
 
+@full
 def ihfftn(
     input: Tensor, s: Sizes = None, dim: Sizes = None, norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -180,6 +187,7 @@ def ihfftn(
 # ---- two dimensions: the same with another default -----------------------------------------------------------------
 
 
+@full
 def fft2(
     input: Tensor, s: Sizes = None, dim: Sizes = (-2, -1), norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -193,6 +201,7 @@ def fft2(
     return fftn(input, s, dim, norm, out=out)
 
 
+@full
 def ifft2(
     input: Tensor, s: Sizes = None, dim: Sizes = (-2, -1), norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -200,6 +209,7 @@ def ifft2(
     return ifftn(input, s, dim, norm, out=out)
 
 
+@full
 def rfft2(
     input: Tensor, s: Sizes = None, dim: Sizes = (-2, -1), norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -207,6 +217,7 @@ def rfft2(
     return rfftn(input, s, dim, norm, out=out)
 
 
+@full
 def irfft2(
     input: Tensor, s: Sizes = None, dim: Sizes = (-2, -1), norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -214,6 +225,7 @@ def irfft2(
     return irfftn(input, s, dim, norm, out=out)
 
 
+@full
 def hfft2(
     input: Tensor, s: Sizes = None, dim: Sizes = (-2, -1), norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:
@@ -221,6 +233,7 @@ def hfft2(
     return hfftn(input, s, dim, norm, out=out)
 
 
+@full
 def ihfft2(
     input: Tensor, s: Sizes = None, dim: Sizes = (-2, -1), norm: str | None = None, *, out: Tensor | None = None
 ) -> Tensor:

@@ -1,9 +1,13 @@
-"""Generators of random numbers, and the default one: `manual_seed`, its state, and forks of it."""
+"""Generators of random numbers, and the default one: `manual_seed`, its state, and forks of it.
+
+In a thread that reads data (`data/streams.py`) the default generator is that worker's own: `own` holds it there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from .. import devices
@@ -54,6 +58,9 @@ class Generator(streams.Generator):
         """A second generator that will draw the same numbers."""
         return Generator().set_state(self.get_state())
 
+    def __repr__(self) -> str:
+        return f"<torch._C.Generator object at {id(self):#x}>"
+
     def __reduce__(self):
         return Generator, (), self.get_state()
 
@@ -61,12 +68,18 @@ class Generator(streams.Generator):
 
 
 default_generator = Generator()
+own: ContextVar[Generator | None] = ContextVar("tapegrad_generator", default=None)
+
+
+def current() -> Generator:
+    """The default generator, or the one that stands for it in this thread."""
+    return own.get() or default_generator
 
 
 def chosen(given: Any) -> streams.Generator:
     """The generator that was asked for, or the default one."""
     if given is None:
-        return default_generator
+        return own.get() or default_generator
     if not isinstance(given, streams.Generator):
         raise TypeError(message("generator: must be a torch.Generator", got=type(given).__name__))
     return given
@@ -80,23 +93,29 @@ def manual_seed(seed: int) -> Generator:
     >>> torch.rand(2)
     tensor([0.4963, 0.7682])
     """
-    default_generator.manual_seed(int(seed))
-    return default_generator
+    generator = current()
+    generator.manual_seed(int(seed))
+    return generator
+
+
+def thread_safe_generator() -> Generator | None:
+    """The generator that stands for the default one in a thread that reads data, None elsewhere."""
+    return own.get()
 
 
 def seed() -> int:
     """Seed the default generator with a number that cannot be foreseen, and return it."""
-    return default_generator.seed()
+    return current().seed()
 
 
 def initial_seed() -> int:
     """The seed that the default generator started from."""
-    return default_generator.initial_seed()
+    return current().initial_seed()
 
 
 def get_rng_state() -> Tensor:
     """The state of the default generator as a uint8 tensor."""
-    return default_generator.get_state()
+    return current().get_state()
 
 
 def set_rng_state(new_state: Tensor) -> None:
@@ -109,7 +128,7 @@ def set_rng_state(new_state: Tensor) -> None:
     >>> bool((torch.rand(2) == x).all())
     True
     """
-    default_generator.set_state(new_state)
+    current().set_state(new_state)
 
 
 @contextlib.contextmanager
@@ -123,9 +142,10 @@ def fork_rng(devices: Any = None, enabled: bool = True, **options: Any) -> Itera
     >>> torch.rand(2)
     tensor([0.4963, 0.7682])
     """
-    before = default_generator.get_state() if enabled else None
+    generator = current()
+    before = generator.get_state() if enabled else None
     try:
         yield
     finally:
         if before is not None:
-            default_generator.set_state(before)
+            generator.set_state(before)

@@ -17,6 +17,7 @@ from .. import shapes
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import full
 from .linalg import is_vector
 from .matmul import adjoint, product
 from .matrices import check, check_dtype, check_shape, lapack
@@ -143,6 +144,7 @@ def _(A, *, atol=None, rtol=None, hermitian=False):
     return check_shape("linalg.matrix_rank", A, square=hermitian)[:-2]
 
 
+@full
 def matrix_rank(
     A: Tensor,
     tol: Any = None,
@@ -224,6 +226,7 @@ def _(gs, A, B):
     return gA, gB[..., 0] if vector else gB
 
 
+@full
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None, out: Any = None) -> Any:
     """The X of least `|A X - B|`, and of them the one of least `|X|`, as a named tuple.
 

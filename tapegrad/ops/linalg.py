@@ -20,6 +20,7 @@ from ..backends.cpu import linalg as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import full
 from .matmul import adjoint, conjugate, product
 from .matrices import check, check_dtype, check_shape, into, refuse, tensor
 from .movement import permute, reshape
@@ -66,6 +67,7 @@ _inv.shape(lambda A: check_shape("linalg.inv", A))
 _inv_ex.shape(lambda A, *, check_errors=False: check_shape("linalg.inv_ex", A))
 
 
+@full
 def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of square matrices.
 
@@ -95,6 +97,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
     return _inv_ex(A, check_errors=check_errors, **named)
 
 
+@full
 def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of square matrices: another name of `linalg.inv`.
 
@@ -164,6 +167,7 @@ def _(g, A, result, left, A_shape, B_shape):
     return -product(g, adjoint(result)) if left else -product(adjoint(result), g)
 
 
+@full
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
     """The solution X of `A X = B` (of `X A = B` with `left=False`).
 
@@ -252,6 +256,7 @@ def solve_triangular(
 # ---- of tensors ------------------------------------------------------------------------------------------------------
 
 
+@full
 def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     """The inverse of the linear map that `tensordot(A, x, x.ndim)` is; composed of `inv`.
 
@@ -280,6 +285,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     return into(out, "linalg_tensorinv", reshape(inv(reshape(A, (n, n))), last + first))
 
 
+@full
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The solution X of `tensordot(A, X, X.ndim) == B`; composed of `solve`.
 

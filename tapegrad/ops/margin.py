@@ -12,13 +12,14 @@ import numpy as np
 
 from .. import errors
 from ..core.op import Array, op
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor
 from ..shapes import broadcast
 from .activation import logsigmoid
+from .casting import full
 from .compare import where
 from .loss import check_reduction, reduced, same_dtype
 
-__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
+__all__ = ["cosine_similarity", "pairwise_distance"]
 
 # ---- distances -------------------------------------------------------------------------------------------------------
 
@@ -64,29 +65,10 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (units[0] * units[1]).sum(dim)
 
 
-def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """Distances between all pairs of rows: entries (i, j) with i < j, in the order of i, then j.
-
-    Args:
-        input: (N, D).
-        p: degree of the norm.
-
-    Raises:
-        RuntimeError: the input is no matrix.
-
-    >>> import tapegrad as torch
-    >>> torch.pdist(torch.tensor([[0.0], [1.0], [3.0]]))
-    tensor([1., 3., 2.])
-    """
-    if input.dim() != 2:
-        raise RuntimeError(errors.message("pdist only supports 2D tensors", got=tuple(input.shape)))
-    first, second = (wrap(i) for i in np.triu_indices(input.shape[0], 1))
-    return (input[first] - input[second]).norm(p, 1)
-
-
 # ---- pairs -----------------------------------------------------------------------------------------------------------
 
 
+@full
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -111,6 +93,7 @@ def margin_ranking_loss(
     return reduced((-target * (input1 - input2) + float(margin)).clamp_min(0), reduction)
 
 
+@full
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -130,6 +113,7 @@ def hinge_embedding_loss(
     return reduced(apart + together, reduction)
 
 
+@full
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -176,6 +160,7 @@ def _check_margin(where: str, margin: float) -> None:
         raise ValueError(errors.message(f"{where}: margin must be greater than 0", got=margin))
 
 
+@full
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -261,6 +246,7 @@ def _is_class(x: Array, target: Array):
 _is_class.shape(lambda x, target: x)
 
 
+@full
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -317,19 +303,35 @@ def multi_margin_loss(
     return reduced(losses.reshape(shape), reduction)
 
 
-@op(name="_listed_classes", nondiff=True)
-def _listed_classes(x: Array, target: Array):
-    """(N, C): how often a row of `target` lists the class before its first -1."""
-    listed = np.zeros(x.shape, x.dtype)
-    for row, classes in zip(listed, target, strict=True):
-        end = np.flatnonzero(classes < 0)
-        np.add.at(row, classes[: end[0] if len(end) else len(classes)], 1)
-    return listed
+def _counts(target: np.ndarray) -> np.ndarray:
+    """How many classes each row lists before its first -1."""
+    ends = target < 0
+    return np.where(ends.any(1), ends.argmax(1), target.shape[1])
 
 
-_listed_classes.shape(lambda x, target: x)
+@op(name="_listed_classes", nondiff=True, nout=2)
+def _listed_classes(x: Array, target: Array, most):
+    """(N, most): the classes that each row of `target` lists before its first -1, then 0; and 1 for those, 0 after."""
+    there = np.arange(most) < _counts(target)[:, None]
+    return np.where(there, target[:, :most], 0), there.astype(x.dtype)
 
 
+_listed_classes.shape(lambda x, target, most: (x[0], most))
+
+
+@op(name="_other_classes", nondiff=True)
+def _other_classes(x: Array, listed: Array, there: Array):
+    """(N, C): 1 for the classes that a row does not list."""
+    others = np.ones(x.shape, x.dtype)
+    rows, places = np.nonzero(there)
+    others[rows, listed[rows, places]] = 0
+    return others
+
+
+_other_classes.shape(lambda x, listed, there: x)
+
+
+@full
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
@@ -358,10 +360,11 @@ def multilabel_margin_loss(
         raise RuntimeError(
             errors.message("multilabel_margin_loss: target is out of range", expected=f"-1 to {classes - 1}")
         )
-    listed = _listed_classes(x, target.reshape(x.shape))
-    gap = (1 - x.unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)  # (N, C of the target, C of the others)
-    gap = gap * listed.unsqueeze(2) * (listed == 0).unsqueeze(1)
-    losses = gap.sum((1, 2)) / classes
+    target = target.reshape(x.shape).long()
+    listed, there = _listed_classes(x, target, int(_counts(target.array).max(initial=0)))
+    others = _other_classes(x, listed, there)
+    gap = (1 - x.gather(1, listed).unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)  # (N, T, C)
+    losses = (gap * there.unsqueeze(2) * others.unsqueeze(1)).sum((1, 2)) / classes
     return reduced(losses if input.dim() == 2 else losses.reshape(()), reduction)
 
 

@@ -15,6 +15,7 @@ from ..backends.cpu import gemm
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import lower
 
 __all__ = [
     "matmul", "mm", "bmm", "mv", "dot", "vdot", "linear", "addmm", "addmv", "addbmm", "baddbmm", "addr",
@@ -75,6 +76,7 @@ def _matmul_name(node: Any) -> str:
     return "CloneBackward0" if x == 2 else "UnsafeViewBackward0"
 
 
+@lower
 @op(method=True, node=_matmul_name)
 def matmul(x: Array, y: Array):
     """The matrix product `x @ y`.
@@ -129,6 +131,7 @@ def _checked(where: str, x: Array, y: Array, rx: int, ry: int) -> Array:
     return gemm.matmul(x, y)
 
 
+@lower
 @op(method=True)
 def mm(x: Array, mat2: Array):
     """The product of two matrices, (n, k) and (k, m).
@@ -141,6 +144,7 @@ def mm(x: Array, mat2: Array):
     return _checked("mm", x, mat2, 2, 2)
 
 
+@lower
 @op(method=True)
 def bmm(x: Array, mat2: Array):
     """The products of B pairs of matrices, (B, n, k) and (B, k, m).
@@ -272,6 +276,7 @@ def _linear_name(node: Any) -> str:
     return "AddmmBackward0" if len(x) == 2 else "ViewBackward0"
 
 
+@lower
 @op(node=_linear_name)
 def linear(input: Array, weight: Array, bias: Array | None = None):
     """`input @ weight.T + bias`.
@@ -357,6 +362,7 @@ def _scaled(g: Any, factor: Any) -> Any:
     return g if factor == 1 else g * factor
 
 
+@lower
 @op(method=True, inplace=True)
 def addmm(input: Array, mat1: Array, mat2: Array, *, beta=1, alpha=1):
     """`beta * input + alpha * mat1 @ mat2` for matrices (n, k) and (k, m); `input` broadcasts to (n, m).
@@ -382,6 +388,7 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta=1, alpha=1):
     return _added("addmv", input, _checked("addmv", mat, vec, 2, 1), beta, alpha)
 
 
+@lower
 @op(method=True, inplace=True)
 def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     """`beta * input + alpha * batch1 @ batch2`, matrix by matrix; `input` broadcasts to (B, n, m).
@@ -394,6 +401,7 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     return _added("baddbmm", input, bmm.op.body(batch1, batch2), beta, alpha)
 
 
+@lower
 @op(method=True, inplace=True)
 def addbmm(input: Array, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     """`beta * input + alpha * (the sum of the products batch1[b] @ batch2[b])`; `input` broadcasts to (n, m).

@@ -8,6 +8,7 @@ from typing import Any
 from .. import dtypes, shapes
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import full
 from .compare import where
 from .eigen import svdvals
 from .extremes import amax, amin
@@ -136,6 +137,7 @@ def norm(
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, **given)
 
 
+@full
 def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The condition number `|A| |A^-1|`; for p = 2 the largest singular value by the smallest.
 

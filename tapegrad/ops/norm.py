@@ -21,6 +21,7 @@ from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..dtypes import float64
 from ..modes import no_grad
+from .joining import cat
 
 __all__ = ["layer_norm", "group_norm", "rms_norm"]  # PyTorch has the others at the top with other signatures
 
@@ -366,3 +367,33 @@ def _check_channels(where: str, channels: int, **tensors: Tensor | None) -> None
         if t is not None and t.array.shape != (channels,):
             what = f"{where}: {name} should contain {channels} elements, one for each channel"
             raise RuntimeError(errors.message(what, got=tuple(t.shape)))
+
+
+# ---- neighbouring channels -------------------------------------------------------------------------------------------
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """`x / (k + alpha * mean of x^2 over neighbouring channels)^beta`.
+
+    Args:
+        input: (N, C, *), with at least one dimension after the channels.
+        size: how many channels are neighbours; missing ones at the borders count as zero.
+        alpha: factor of the mean.
+        beta: exponent.
+        k: constant added to it.
+
+    Raises:
+        ValueError: fewer than three dimensions.
+    """
+    if input.dim() < 3:
+        raise ValueError(errors.message("local_response_norm: expected at least 3 dimensions", got=tuple(input.shape)))
+    if input.numel() == 0:
+        return input
+    square = input * input
+    n, c, *rest = input.shape
+    padded = cat([square.new_zeros((n, size // 2, *rest)), square, square.new_zeros((n, (size - 1) // 2, *rest))], 1)
+    total = padded.narrow(1, 0, c)
+    for shift in range(1, size):
+        total = total + padded.narrow(1, shift, c)
+    mean = total / size if input.is_floating_point() else total // size
+    return input / (mean * alpha + k) ** beta

@@ -7,6 +7,7 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import message
 from . import eigen, orthogonal
+from .casting import full
 from .cholesky import old_cholesky
 from .determinants import old_slogdet
 from .linalg import solve_triangular
@@ -21,6 +22,7 @@ cholesky = old_cholesky
 slogdet = old_slogdet
 
 
+@full
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """`A = U diag(S) V^H`, as a named tuple: `linalg.svd` with V in place of V^H.
 
@@ -43,6 +45,7 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any =
     return named("svd", "U S V", input.new_zeros((*batch, m, m)), S, input.new_zeros((*batch, n, n)), out=out)
 
 
+@full
 def qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
     """`A = Q R`, as a named tuple: `linalg.qr` in the mode "reduced", or "complete" if not `some`.
 
@@ -77,6 +80,7 @@ def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor |
     return linalg_lu_solve(LU_data, LU_pivots, input, out=out)
 
 
+@full
 def triangular_solve(
     input: Tensor,
     A: Tensor,

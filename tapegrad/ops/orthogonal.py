@@ -18,6 +18,7 @@ import numpy as np
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import full
 from .complex import real
 from .joining import cat
 from .linalg import _solve_triangular
@@ -74,6 +75,7 @@ def _qr_grad(gq: Any, gr: Any, Q: Any, R: Any) -> Any:
     return _solve_triangular(adjoint(R), gq + product(Q, inner), upper=False, left=False)
 
 
+@full
 def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """`A = Q R` with orthonormal columns Q and upper triangular R, as a named tuple.
 
@@ -95,6 +97,7 @@ def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     return _qr(A, mode) if out is None else _qr(A, mode, out=out)
 
 
+@full
 @op(name="geqrf", returns=("a", "tau"), nout=2, method=True)
 def geqrf(x: Array):
     """`A = Q R` with Q as Householder reflections: R in the upper triangle of `a`, their vectors below, and `tau`.
@@ -207,6 +210,7 @@ def _(g, A, tau):
     return reflected_grads(g, A, tau, identity(A, *A.shape[-2:]))[:2]
 
 
+@full
 def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first n columns of the product of k Householder reflections `I - tau_i v_i v_i^H`.
 
@@ -237,6 +241,7 @@ def orgqr(input: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     return householder_product(input, tau, out=out)
 
 
+@full
 @op(name="ormqr", method=True)
 def ormqr(x: Array, input2: Array, input3: Array, left=True, transpose=False):
     """The product of a matrix C and the square Q that Householder reflections make up.

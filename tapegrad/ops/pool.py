@@ -1,7 +1,7 @@
 """Pooling: the maximum or the average of windows, of given size or as many as are asked for.
 
-`max_pool` and `max_pool_backward` look for the largest element of each window in x each time: no array of indices is
-kept, and between one choice and another the derivative is constant. `avg_pool` is linear.
+Where a gradient is wanted, or asked for, the maximum comes with its place in the channel; between one choice and
+another the derivative is constant. `avg_pool` is linear.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from ..backends.cpu.pool import Frame
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..dtypes import int64
+from ..modes import is_grad_enabled
+from .casting import full
 from .conv import check_numbers, per_axis
 
 __all__ = ["max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d"]
@@ -23,6 +25,7 @@ __all__ = ["max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d"]
 _MAX_NODES = ("", "SqueezeBackward1", "MaxPool2DWithIndicesBackward0", "MaxPool3DWithIndicesBackward0")
 _AVG_NODES = ("", "SqueezeBackward1", "AvgPool2DBackward0", "AvgPool3DBackward0")
 _EVEN_NODES = ("", "SqueezeBackward1", "AdaptiveAvgPool2DBackward0", "AdaptiveAvgPool3DBackward0")
+_EVEN_MAX_NODES = ("", "SqueezeBackward1", "AdaptiveMaxPool2DBackward0", "AdaptiveMaxPool3DBackward0")
 
 
 def _rank(node: Any) -> int:
@@ -36,59 +39,69 @@ def _pooled(shape: tuple[int, ...], frame: Frame) -> tuple[int, ...]:
     return (*shape[: -len(frame.size)], *frame.size)
 
 
-@op(name="max_pool", node=lambda node: _MAX_NODES[_rank(node)])
-def _max_pool(x: Array, frame):
+@op(name="max_pool", nondiff=True)
+def _max_values(x: Array, frame):
     return kernels.maximum(x, frame)
 
 
-@_max_pool.shape
+@_max_values.shape
 def _(x, frame):
     return _pooled(x, frame)
 
 
-@_max_pool.grad
-def _(g, x, frame):
-    return _max_pool_backward(g, x, frame)
+@op(
+    name="max_pool_with_indices",
+    returns=("values", "indices"),
+    node=lambda node: (_EVEN_MAX_NODES if node.attrs[0][1] else _MAX_NODES)[_rank(node)],
+    linked=True,
+)
+def max_pool_windows(x: Array, frame, even=False):
+    return kernels.maximum_with_places(x, frame)
 
 
-@op(name="max_pool_backward")
-def _max_pool_backward(g: Array, x: Array, frame):
-    return kernels.maximum_backward(g, x, frame)
-
-
-@_max_pool_backward.shape
-def _(g, x, frame):
-    return x
-
-
-@_max_pool_backward.grad("g")
-def _(g, x, frame):
-    return _max_pool_pick(g, x, frame)
-
-
-@op(name="max_pool_pick")
-def _max_pool_pick(h: Array, x: Array, frame):
-    return kernels.pick(h, x, frame)
-
-
-@_max_pool_pick.shape
-def _(h, x, frame):
+@max_pool_windows.shape
+def _(x, frame, even=False):
     return _pooled(x, frame)
 
 
-@_max_pool_pick.grad("h")
-def _(g, x, frame):
-    return _max_pool_backward(g, x, frame)
+@max_pool_windows.grad
+def _(g, indices, x_shape, frame):
+    apart = all(s >= (k - 1) * d + 1 for k, s, d in zip(frame.kernel, frame.stride, frame.dilation))
+    return place_in_channels(g, indices, x_shape[-len(frame.size) :], apart)
 
 
-@op(name="max_pool_indices", nondiff=True)
-def _max_pool_indices(x: Array, frame):
-    return kernels.positions(x, frame)
+@op(name="place_in_channels")
+def place_in_channels(x: Array, indices: Array, sizes, apart=False):
+    """Zeros of (N, C, *sizes) to which each x is added at its index in the flattened channel; `apart`: indices of a
+    channel differ.
+    """
+    return kernels.scatter(x, indices, sizes, apart)
 
 
-@_max_pool_indices.shape
-def _(x, frame):
-    return _pooled(x, frame)
+@place_in_channels.shape
+def _(x, indices, sizes, apart=False):
+    return (*x[: -len(sizes)], *sizes)
+
+
+@place_in_channels.grad("x")
+def _(g, indices, sizes):
+    return pick_in_channels(g, indices, len(sizes))
+
+
+@op(name="pick_in_channels")
+def pick_in_channels(x: Array, indices: Array, rank):
+    """The elements at `indices` in the flattened channels of x."""
+    return kernels.pick(x, indices, rank)
+
+
+@pick_in_channels.shape
+def _(x, indices, rank):
+    return indices
+
+
+@pick_in_channels.grad("x")
+def _(g, indices, rank, x_shape):
+    return place_in_channels(g, indices, x_shape[-rank:])
 
 
 @op(
@@ -181,8 +194,10 @@ def _max(where: str, n: int, input: Tensor, *numbers: Any, return_indices: bool)
     frame = _frame(where, n, input, *numbers)
     if input.array.dtype.kind in "bc":
         raise NotImplementedError(errors.message(f"{where}: not defined for {input.dtype}"))
-    values = _max_pool(input, frame)
-    return (values, _max_pool_indices(input, frame)) if return_indices else values
+    if not return_indices and not (input.requires_grad and is_grad_enabled()):
+        return _max_values(input, frame)
+    values, indices = max_pool_windows(input, frame)
+    return (values, indices) if return_indices else values
 
 
 def max_pool1d(
@@ -241,6 +256,7 @@ def max_pool2d(
     )
 
 
+@full
 def max_pool3d(
     input: Tensor,
     kernel_size: int | Sequence[int],
@@ -259,7 +275,15 @@ def max_pool3d(
 # ---- average ---------------------------------------------------------------------------------------------------------
 
 
-def _avg(where: str, n: int, input: Tensor, *numbers: Any, padded: bool = True, override: int | None = None) -> Tensor:
+def _avg(
+    where: str,
+    n: int,
+    input: Tensor,
+    *numbers: Any,
+    padded: bool = True,
+    override: int | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     kernel_size, stride, padding, ceil_mode = numbers
     frame = _frame(where, n, input, kernel_size, stride, padding, 1, ceil_mode)
     if override == 0:
@@ -268,7 +292,9 @@ def _avg(where: str, n: int, input: Tensor, *numbers: Any, padded: bool = True, 
         raise NotImplementedError(
             errors.message(f"{where}: not defined for {input.dtype}", fix="convert with .float()")
         )
-    return average_windows(input, frame, bool(padded), override)
+    if out is None:
+        return average_windows(input, frame, bool(padded), override)
+    return average_windows(input, frame, bool(padded), override, out=out)
 
 
 def avg_pool1d(
@@ -307,14 +333,18 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The averages of windows of (N, C, H, W); arguments and errors as for `avg_pool1d`, numbers for both dimensions
     or for each; `divisor_override` is what sums are divided by instead of the number of elements.
     """
     numbers = kernel_size, stride, padding, ceil_mode
-    return _avg("avg_pool2d", 2, input, *numbers, padded=count_include_pad, override=divisor_override)
+    options: Any = {"padded": count_include_pad, "override": divisor_override, "out": out}
+    return _avg("avg_pool2d", 2, input, *numbers, **options)
 
 
+@full
 def avg_pool3d(
     input: Tensor,
     kernel_size: int | Sequence[int],
@@ -323,10 +353,13 @@ def avg_pool3d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The averages of windows of (N, C, D, H, W); arguments and errors as for `avg_pool2d`."""
     numbers = kernel_size, stride, padding, ceil_mode
-    return _avg("avg_pool3d", 3, input, *numbers, padded=count_include_pad, override=divisor_override)
+    options: Any = {"padded": count_include_pad, "override": divisor_override, "out": out}
+    return _avg("avg_pool3d", 3, input, *numbers, **options)
 
 
 # ---- power mean ------------------------------------------------------------------------------------------------------

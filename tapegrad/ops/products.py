@@ -18,6 +18,7 @@ from ..core.dispatch import write_out
 from ..core.op import Array, op
 from ..core.tensor import Tensor, wrap
 from ..errors import message
+from .casting import full, lower
 from .creation import Named
 from .elementwise import mul
 from .linalg import inv
@@ -80,6 +81,7 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return _into(out, "inner", tensordot(input, other, ([-1], [-1])))
 
 
+@lower
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """The sum of `conj(x) * y` over a dimension; the others broadcast (`torch.linalg.vecdot`).
 
@@ -270,6 +272,7 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
 # ---- trace and cross product --------------------------------------------------------------------------------------
 
 
+@full
 @op(method=True)
 def trace(x: Array):
     """The sum of the diagonal of a matrix.

@@ -16,7 +16,8 @@ from ..backends.cpu import counts, memory
 from ..backends.cpu import random as streams
 from ..core import dispatch
 from ..core.op import Array, op
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, wrap
+from ..core.views import refuse_repeated
 from ..errors import message
 from .cast import as_dtype
 from .creation import finish
@@ -45,6 +46,22 @@ Draw = Callable[[tuple[int, ...]], np.ndarray]
 # ---- of a given shape --------------------------------------------------------------------------------------------
 
 
+def in_memory_order(like: np.ndarray, draw: Draw) -> np.ndarray:
+    """What `draw(shape)` gives, laid out so that consecutive numbers are neighbours in the memory of `like`."""
+    if like.flags.c_contiguous:
+        return draw(like.shape)
+    order = sorted(range(like.ndim), key=lambda d: -like.strides[d])
+    return draw(tuple(like.shape[d] for d in order)).transpose(np.argsort(order))
+
+
+def _for_out(out: Tensor | None, shape: tuple, dtype: np.dtype, draw: Callable) -> np.ndarray:
+    """`draw(shape, False)`; in the memory order of `out`, where that has this shape and gaps: `draw(shape, True)`."""
+    if out is None or out.array.shape != shape or out.array.flags.c_contiguous:
+        return draw(shape, False).reshape(shape)
+    refuse_repeated("out", out.array)
+    return in_memory_order(out.array, lambda shape: draw(shape, True))
+
+
 def rand(
     *sizes: Any, size: Any = None, generator: Any = None, out: Tensor | None = None, dtype: Any = None,
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None,
@@ -70,8 +87,9 @@ def rand(
     tensor([[0.4963, 0.7682],
             [0.0885, 0.1320]])
     """
-    shape, d = size_of("rand", sizes, size), type_of("rand", dtype, out)
-    return finish("rand", streams.uniform(chosen(generator), shape, d), device, requires_grad, out, layout)
+    shape, d, gen = size_of("rand", sizes, size), type_of("rand", dtype, out), chosen(generator)
+    array = _for_out(out, shape, d, lambda n, pairs: streams.uniform(gen, n, d))
+    return finish("rand", array, device, requires_grad, out, layout)
 
 
 def randn(
@@ -85,8 +103,9 @@ def randn(
     >>> torch.randn(3)
     tensor([ 1.5410, -0.2934, -2.1788])
     """
-    shape, d = size_of("randn", sizes, size), type_of("randn", dtype, out)
-    return finish("randn", streams.normal(chosen(generator), shape, d), device, requires_grad, out, layout)
+    shape, d, gen = size_of("randn", sizes, size), type_of("randn", dtype, out), chosen(generator)
+    array = _for_out(out, shape, d, lambda n, pairs: streams.normal(gen, n, d, 0.0, 1.0, pairs))
+    return finish("randn", array, device, requires_grad, out, layout)
 
 
 def _integer(where: str, name: str, value: Any) -> int:
@@ -142,7 +161,8 @@ def randint(
         raise TypeError(message("randint: the size must be a tuple", got=size))
     shape = size_of("randint", (), size)
     d = INT64 if dtype is None and out is None else type_of("randint", dtype, out)
-    array = np.ascontiguousarray(streams.integers(chosen(generator), shape, d, low, high)).reshape(shape)
+    gen = chosen(generator)
+    array = _for_out(out, shape, d, lambda n, pairs: np.ascontiguousarray(streams.integers(gen, n, d, low, high)))
     return finish("randint", array, device, requires_grad, out, layout)
 
 
@@ -166,14 +186,6 @@ def randperm(
 
 
 # ---- like another tensor ------------------------------------------------------------------------------------------
-
-
-def in_memory_order(like: np.ndarray, draw: Draw) -> np.ndarray:
-    """What `draw(shape)` gives, laid out so that consecutive numbers are neighbours in the memory of `like`."""
-    if like.flags.c_contiguous:
-        return draw(like.shape)
-    order = sorted(range(like.ndim), key=lambda d: -like.strides[d])
-    return draw(tuple(like.shape[d] for d in order)).transpose(np.argsort(order))
 
 
 def _like(
@@ -259,7 +271,7 @@ def _(x, y, draw, label):
 
 
 def _probabilities(where: str, p: Any) -> None:
-    if p.dtype.kind not in "f" and p.dtype != dtypes.bfloat16.numpy:
+    if p.size and p.dtype.kind != "f" and p.dtype != dtypes.bfloat16.numpy:
         text = message(f"{where}: probabilities are floating-point numbers", got=dtypes.of(p.dtype), fix="p.float()")
         raise NotImplementedError(text)
 
@@ -283,6 +295,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None, o
         _probabilities("bernoulli", x)
         return streams.bernoulli(gen, x, x.shape, x.dtype)
 
+    if out is not None:
+        refuse_repeated("bernoulli", out.array)
     options = {} if out is None else {"out": out}
     return _sample(input, None, draw, "BernoulliBackward0", **options)
 
@@ -319,7 +333,7 @@ def normal(
         if size is None:
             raise TypeError(message("normal: no size given", expected="normal(mean, std, size), or tensors"))
         shape, d = size_of("normal", (), size), type_of("normal", dtype, out)
-        array = streams.normal(gen, shape, d, float(mean), float(std))
+        array = _for_out(out, shape, d, lambda n, pairs: streams.normal(gen, n, d, float(mean), float(std), pairs))
         return finish("normal", array, device, requires_grad, out, layout)
     if not isinstance(mean, Tensor):
         first, second, label = std, None, "NormalBackward2"
@@ -330,7 +344,11 @@ def normal(
     def draw(x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
         m, s = (mean, x) if first is std else (x, std if y is None else y)
         shape = np.broadcast_shapes(np.shape(m), np.shape(s))
-        return streams.normal(gen, shape, x.dtype, m, s)
+        gaps = out is not None and out.array.shape == shape and not out.array.flags.c_contiguous
+        if not gaps or np.iscomplexobj(s):
+            return streams.normal(gen, shape, x.dtype, m, s)
+        z = in_memory_order(out.array, lambda n: streams.normal(gen, n, x.dtype, 0.0, 1.0, True))
+        return z * s + m
 
     options = {} if out is None else {"out": out}
     return _sample(first, second, draw, label, **options)
@@ -386,6 +404,18 @@ def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     """
     gen = chosen(generator)
     return _sample(count, prob, lambda x, y: counts.binomial(gen, x, y), "BinomialBackward0")
+
+
+def gumbel_noise(like: Tensor) -> Tensor:
+    """Numbers of the standard Gumbel distribution in the shape and type of `like`, as `gumbel_softmax` draws them."""
+    return wrap(streams.gumbel(chosen(None), like.array.shape, like.array.dtype))
+
+
+def drawn_slopes(below: Tensor, dtype: dtypes.dtype, lower: float, upper: float) -> Tensor:
+    """The slopes of `rrelu`: 1, but numbers drawn from U(lower, upper) where the bools of `below` are true."""
+    out = np.ones(below.array.shape, dtype.numpy)
+    out[below.array] = streams.slopes(chosen(None), int(below.array.sum()), dtype.numpy, lower, upper)
+    return wrap(out)
 
 
 def dropout_mask(like: np.ndarray, p: float, generator: Any = None) -> np.ndarray:

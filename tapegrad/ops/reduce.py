@@ -18,6 +18,7 @@ from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
 from .adjoints import numpy_names, one, over, reduced_shape, shift, spread
+from .casting import full
 from .compare import isnan, where
 from .elementwise import true_divide
 from .extremes import amax, amin, aminmax, argmax, argmin, max, min, refuse_nothing, ties
@@ -160,6 +161,7 @@ def _others(x, dim):
     return shift(cumprod(x, dim), dim, 1, 1) * shift(cumprod_from_end(x, dim), dim, -1, 1)
 
 
+@full
 @numpy_names
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None, out: Tensor | None = None

@@ -14,6 +14,7 @@ from ..backends.cpu import scatter as kernels
 from ..core.op import Array, op
 from ..core.tensor import Tensor
 from ..errors import message
+from .casting import widest
 from .direct import writes
 from .movement import broadcast_to, reshape
 from .reduce import sum
@@ -123,6 +124,7 @@ def _(g, dim, index, alpha, source_shape):
     return reshape(index_select(g, dim, index), source_shape) * alpha
 
 
+@widest
 @writes(method=True)
 def index_copy(x: Array, dim, index: Array, source: Array):
     """A copy of `input` with the slices of `source` in place of the slices along `dim` that `index` names.

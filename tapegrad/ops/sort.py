@@ -19,6 +19,7 @@ from ..core.op import Array, op
 from ..core.tensor import Tensor, wrap
 from ..errors import message
 from .adjoints import numpy_names, one, pick, place, reduced_shape, spread
+from .casting import full
 from .extremes import placed, ties
 from .movement import movedim
 from .reduce import sum
@@ -294,6 +295,7 @@ def _quantiles(where: str, x: Tensor, q: Any, dim: Any, keepdim: bool, interpola
     return found if out is None else write_out(_quantile.op, [x, q], found.array, out)
 
 
+@full
 @numpy_names
 def quantile(
     input: Tensor,
@@ -323,6 +325,7 @@ def quantile(
     return _quantiles("quantile", input, q, dim, keepdim, interpolation, out)
 
 
+@full
 @numpy_names
 def nanquantile(
     input: Tensor,

@@ -12,6 +12,7 @@ from .. import dtypes
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import defaults
+from .casting import full
 from .complex import view_as_real
 from .elementwise import mul, true_divide
 from .extremes import min
@@ -51,6 +52,7 @@ def _check_lengths(where: str, hop: int, length: int, n_fft: int) -> None:
         raise _bad(where, "win_length must fit in n_fft", length, f"1 to {n_fft}")
 
 
+@full
 def stft(
     input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
     window: Tensor | None = None, center: bool = True, pad_mode: str = "reflect", normalized: bool = False,
@@ -135,6 +137,7 @@ def _check_spectrum(x: Tensor, n_fft: int, onesided: bool | None, return_complex
     return found
 
 
+@full
 def istft(
     input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
     window: Tensor | None = None, center: bool = True, normalized: bool = False, onesided: bool | None = None,

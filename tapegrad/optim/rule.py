@@ -40,6 +40,7 @@ from ..ops.bounds import clamp, maximum, minimum
 from ..ops.compare import where
 from ..ops.functions import abs, sign, sqrt
 from .optimizer import Optimizer, number_tensor
+from .packed import Packed
 
 Number = float  # the annotation of state that is one number per parameter
 
@@ -138,10 +139,10 @@ class Program:
     def __init__(self, rule: Rule, outputs: dict[str, expr.Expr]):
         used = {v for root in outputs.values() for v in root.variables} | set(outputs)
         self.outputs = outputs
-        self.state = tuple(n for n in rule.state if n in used)
-        self.counts = tuple(n for n in self.state if n in rule.counts)
+        self.counts = tuple(n for n in rule.state if n in used and n in rule.counts)
         self.options = tuple(n for n in rule.options if n in used)
-        self.arrays = tuple(n for n in self.state if n not in rule.counts)
+        self.arrays = tuple(n for n in rule.state if n in used and n not in rule.counts)
+        self.state = self.counts + self.arrays
         self.update = Update(outputs, ("p", "g", *self.arrays), (*self.counts, *self.options))
 
 
@@ -211,32 +212,72 @@ class RuleOptimizer(Optimizer):
                 self.state[p] = state
 
     def _step_group(self, group: dict[str, Any]) -> None:
-        """One step of the parameters of a group; those that agree in type and step count share their numbers."""
+        """One step of the parameters of a group."""
         options = self._options(group)
+        members = [p for p in group["params"] if p.grad is not None]
+        if len(members) > 1:
+            members = self._step_packed(group, members, options)
+        self._step_each(group, members, options)
+
+    def _step_packed(self, group: dict[str, Any], members: list[Tensor], options: dict[str, Any]) -> list[Tensor]:
+        """The step of those whose state can lie side by side, from the second step on; returns the others."""
+        states = self.state
+        mine = NOTHING
+        if type(self)._begin is not RuleOptimizer._begin:
+            kinds = {id(kind): kind for kind in [self._begin(states.get(p) or {}, group) for p in members]}
+            if len(kinds) > 1:
+                return members
+            (mine,) = kinds.values()
+        program = self._program(options | mine if mine else options)
+        parts = program.update.parts
+        packs = self.__dict__.setdefault("_packs", {})
+        packed = packs.get(id(group))
+        if packed is None or packed.parts is not parts or not packed.holds(members, states):
+            kept = [states.get(p) or {} for p in members]
+            if not all(isinstance(s.get(n), Tensor) for s in kept for n in program.state):
+                return members
+            packed = packs[id(group)] = Packed(parts, members, kept, program.counts, program.arrays)
+        if packed.params:
+            key = [packed.arrays[0].dtype, *[values[0].item() for values in packed.numbers]]
+            packed.run(*self._numbers(program, key, _values(program, options)))
+        return packed.rest
+
+    def _numbers(self, program: Program, key: list, values: list[float]) -> tuple[list, list[float]]:
+        """The numbers of a step, and the new counts, of parameters with this dtype and these counts."""
+        numbers, new = program.update.numbers(*key, *values)
+        changes = dict(zip(program.update.new_numbers, new))
+        return numbers, [changes.get(n, old) for n, old in zip(program.counts, key[1:])]
+
+    def _step_each(self, group: dict[str, Any], members: list[Tensor], options: dict[str, Any]) -> None:
+        """The step of parameters one by one; those that agree in type and step count share their numbers."""
+        states, begin = self.state, self._begin
         extra: dict[str, bool] | None = None
-        agreed: tuple = ()
-        for p in group["params"]:
-            grad = p.grad
-            if grad is None:
-                continue
-            array, state = p.array, self.state.get(p) or {}
-            mine = self._begin(state, group)
+        agreed: list = []
+        for p in members:
+            state = states.get(p) or {}
+            mine = begin(state, group)
             if mine is not extra:
-                extra, agreed = mine, ()
+                extra, agreed = mine, []
                 program = self._program(options | mine if mine else options)
-                update = program.update
-                values = [float(v) if isinstance(v, Tensor) else v for v in map(options.get, program.options)]
-            if program.state:
+                update, split = program.update, len(program.counts)
+                values = _values(program, options)
+            try:
+                kept = [state[n] for n in program.state]
+                owned = [t.array for t in kept]
+            except (KeyError, AttributeError):  # state is missing, or None in a checkpoint
                 self._complete(p, group, state, program)
-            key = (array.dtype, *[state[name].array.item() for name in program.counts])
+                kept = [state[n] for n in program.state]
+                owned = [t.array for t in kept]
+            counts, array = owned[:split], p.array
+            key = [array.dtype, *[count.item() for count in counts]]
             if key != agreed:
                 agreed = key
-                numbers, kept = update.numbers(*key, *values)
-            update.run([array, grad.array, *[state[name].array for name in program.arrays]], numbers)
-            for name, value in zip(update.new_numbers, kept):
-                state[name].array.fill(value)
-            for name in program.state:
-                state[name].bump()
+                numbers, new = self._numbers(program, key, values)
+            update.run([array, p.grad.array, *owned[split:]], numbers)  # type: ignore[union-attr]
+            for count, value in zip(counts, new):
+                count.fill(value)
+            for t in kept:
+                t.bump()
             p.bump()
 
     def _step_recorded(self, group: dict[str, Any]) -> None:
@@ -256,6 +297,11 @@ class RuleOptimizer(Optimizer):
                 p.copy_(found.pop("p"))
                 for name, value in found.items():
                     state[name] = number_tensor(float(value)) if name in program.counts else value
+
+
+def _values(program: Program, options: dict[str, Any]) -> list[float]:
+    """The options of a program that are numbers, in its order."""
+    return [float(v) if isinstance(v, Tensor) else v for v in map(options.get, program.options)]
 
 
 def evaluate(roots: dict[str, expr.Expr], known: dict[str, Any]) -> dict[str, Any]:

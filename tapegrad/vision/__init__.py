@@ -1,5 +1,5 @@
-"""Images: datasets of them and transforms that turn them into tensors (torchvision's names)."""
+"""Images: datasets of them, transforms that turn them into tensors, networks, and pictures (torchvision's names)."""
 
-from . import datasets, transforms
+from . import datasets, models, transforms, utils
 
-__all__ = ["datasets", "transforms"]
+__all__ = ["datasets", "models", "transforms", "utils"]

@@ -25,14 +25,21 @@ def pillow() -> Any:
     return Image
 
 
+def pillow_part(name: str) -> Any:
+    """The module `PIL.ImageEnhance` or `PIL.ImageOps`: whoever has an image has them."""
+    from PIL import ImageEnhance, ImageOps
+
+    return {"ImageEnhance": ImageEnhance, "ImageOps": ImageOps}[name]
+
+
 def is_image(value: Any) -> bool:
     """Whether `value` is a Pillow image (without importing Pillow: nobody has one before it is imported)."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
 
-def grey_image(pixels: np.ndarray) -> Any:
-    """A greyscale image of uint8 `pixels` of shape (H, W)."""
+def image_of(pixels: np.ndarray) -> Any:
+    """A Pillow image of `pixels` of shape (H, W) or (H, W, 3)."""
     return pillow().fromarray(pixels)
 
 

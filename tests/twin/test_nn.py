@@ -212,8 +212,17 @@ CASES = {
     ],
     "PairwiseDistance": [((), {}, PAIR), ((3.0,), {"keepdim": True}, PAIR)],
     "CosineSimilarity": [((), {}, PAIR), ((0,), {}, PAIR)],
+    "SyncBatchNorm": [((4,), {}, NCHW), ((4,), {"momentum": None, "affine": False}, NCL)],
+    "NLLLoss2d": [((), {"ignore_index": 1}, (normal(2, 4, 3, 3), classes(4, 2, 3, 3)))],
+    "LinearCrossEntropyLoss": [
+        ((4, 5), {"bias": True, "ignore_index": 1}, (normal(3, 4), classes(5, 3))),
+        ((4, 5), {"out_features": (2,), "label_smoothing": 0.1, "reduction": "sum"}, (normal(3, 4), classes(5, 3, 2))),
+        ((4, 5), {"weight": Fixed(uniform(5))}, (normal(3, 4), PROBABILITIES)),
+    ],
 }
-CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
+CONTAINERS = {
+    "Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Container", "DataParallel",
+}  # fmt: skip
 # Layers of other families, with twin tests of their own.
 ELSEWHERE = (
     "Conv",
@@ -231,6 +240,8 @@ ELSEWHERE = (
     "Upsample",
     "CTC",
     "Bag",
+    "Lazy",
+    "Adaptive",
 )
 # The gradient's node has another name where one operation here is several there, or the other way round.
 OTHER_NODES = {

@@ -15,22 +15,33 @@ from collections.abc import Callable
 import numpy as np
 
 from ...errors import message
-from .random import Generator
+from .generator import Generator
 
 Uniform = Callable[[], float]
 _AHEAD = 4096  # uniforms read at a time
 
 
-class _Reader:
-    """Uniforms one at a time: read in blocks, and the generator set back to where it was really used."""
+class Reader:
+    """Numbers one at a time: read in blocks, and the generator set back to where it was really used."""
 
     def __init__(self, gen: Generator):
         self.gen = gen
         self.start = gen.get_state()
+        self.spare = gen.spare
         self.values: list[float] = []
         self.used = self.read = 0
 
-    def next(self) -> float:
+    def normal(self) -> float:
+        """From N(0, 1), in pairs as `random.normal` describes."""
+        z, self.spare = self.spare, None
+        if z is None:
+            angle = 2 * math.pi * self.uniform()
+            r = math.sqrt(-2 * math.log1p(-self.uniform()))
+            z, self.spare = r * math.cos(angle), r * math.sin(angle)
+        return z
+
+    def uniform(self) -> float:
+        """u53."""
         if self.used == self.read:
             words = self.gen.words(2 * _AHEAD)
             wide = ((words[0::2] << np.uint64(32)) | words[1::2]) & np.uint64(2**53 - 1)
@@ -43,13 +54,14 @@ class _Reader:
         if self.read:
             self.gen.set_state(self.start)
             self.gen.words(2 * self.used)
+        self.gen.spare = self.spare
 
 
-def _each(gen: Generator, sample: Callable[..., float], *parameters: np.ndarray) -> np.ndarray:
-    """`sample(uniform, ...)` for every element of the parameters, in the type of the first."""
-    reader = _Reader(gen)
+def each(gen: Generator, sample: Callable[..., float], *parameters: np.ndarray) -> np.ndarray:
+    """`sample(reader, ...)` for every element of the parameters, in the type of the first."""
+    reader = Reader(gen)
     lists = [p.astype(np.float64).ravel().tolist() for p in parameters]
-    found = [sample(reader.next, *values) for values in zip(*lists)]
+    found = [sample(reader, *values) for values in zip(*lists)]
     reader.close()
     return np.array(found, np.float64).reshape(parameters[0].shape).astype(parameters[0].dtype)
 
@@ -63,7 +75,7 @@ def poisson(gen: Generator, rate: np.ndarray) -> np.ndarray:
         raise NotImplementedError(message("poisson: the rates must be floating-point numbers", got=rate.dtype))
     if not (rate >= 0).all():
         raise RuntimeError(message("poisson: a rate is negative", expected="every rate >= 0"))
-    return _each(gen, _poisson, rate)
+    return each(gen, lambda reader, *values: _poisson(reader.uniform, *values), rate)
 
 
 def _poisson(uniform: Uniform, rate: float) -> float:
@@ -99,13 +111,18 @@ def binomial(gen: Generator, count: np.ndarray, p: np.ndarray) -> np.ndarray:
     exceed the count; else Hörmann's BTRS.
     """
     count, p = np.broadcast_arrays(count, p)
-    if count.dtype.kind not in "fV" or p.dtype.kind not in "fV":
-        raise NotImplementedError(
-            message("binomial: floating-point numbers are needed", got=f"{count.dtype}, {p.dtype}")
+    for name, x in (("counts", count), ("probabilities", p)):
+        if x.dtype.kind not in "fV":
+            raise ValueError(message(f"binomial: the {name} must be floating-point numbers", got=x.dtype))
+        if x.dtype.itemsize == 2:
+            raise NotImplementedError(message(f"binomial: no such stream for {name} of this type", got=x.dtype))
+    if count.dtype != p.dtype:
+        raise RuntimeError(
+            message("binomial: counts and probabilities differ in type", got=f"{count.dtype}, {p.dtype}")
         )
     if not ((p >= 0) & (p <= 1)).all() or not (count >= 0).all():
         raise RuntimeError(message("binomial: counts of 0 or more and probabilities are needed"))
-    return _each(gen, _binomial, count, p)
+    return each(gen, lambda reader, *values: _binomial(reader.uniform, *values), count, p)
 
 
 def _binomial(uniform: Uniform, count: float, p: float) -> float:

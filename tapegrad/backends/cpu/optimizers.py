@@ -3,7 +3,8 @@
 A rule of `optim` gives, for one element, the new value of a parameter and of its state as expressions of the old
 ones. `Update` splits them: what consists of numbers alone (learning rate, bias corrections) is evaluated once per step
 in double precision; the rest becomes one function with one NumPy call per operator. Large arrays are passed to it in
-pieces, so that temporaries stay in cache and memory is read and written once.
+pieces, so that temporaries stay in cache and memory is read and written once, and the pieces of the largest are shared
+between threads.
 
 Invariant of the generated function: an array that holds a new value is never written again, and one that holds an old
 value is written only after its last reader.
@@ -11,21 +12,27 @@ value is written only after its last reader.
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...ir import expr
+from . import threads, workers
 from .elementwise import FLOAT32, FUNCTIONS, HALVES
 
-# Elements of one piece: temporaries stay in a cache of some hundred KiB, and calls cost little beside the work. A step
-# of Adam for 669,706 parameters on one core took 2.2 ms with 16384, 2.0 with 32768, 1.9 with 65536 and more (torch
-# 2.1); arrays that do not fit the last-level cache need the limit.
-PIECE = 65536
-SMALL = 4096  # up to here, temporaries made on the way cost less than slicing prepared ones
+# Elements of one piece: the arrays of a piece stay in a cache of a few MiB, and calls cost little beside the work. A step
+# of Adam for one parameter of a million elements on one core took 2.8 ms with 16384, 2.4 with 32768, 2.3 with 65536
+# and 2.2 with 131072 (torch 2.9); arrays that do not fit the last-level cache need the limit.
+PIECE = 131072
+# From here, threads take a part each: 1.7 ms with two of them (torch's two: 2.2). Small pieces pass the interpreter's
+# lock back and forth too often: 3.3 ms with pieces of 16384.
+SHARED = 4 * PIECE
+MOST = 4  # threads, however many the machine has: they meet at the interpreter's lock
 PLAIN = (FLOAT32, np.dtype(np.float64))
 
 NUMBER_FUNCTIONS: dict[str, Callable] = {
@@ -52,13 +59,12 @@ class Update:
         wide = {name: root for name, root in outputs.items() if name in arrays}
         self.new_numbers = tuple(name for name in outputs if name not in arrays)
         self.written = tuple(arrays.index(name) for name in wide)
+        self._wide, self._arrays = wide, arrays
         body = _Body(wide, arrays)
-        self.source = body.source("whole", arrays, False) + body.source("piece", arrays, True)
+        names = [f"{name}_" for name in arrays] + [f"n{i}" for i in range(len(body.numbers))] + body.temporaries
+        self.source = _source("piece", names, body.lines)
         self.temporaries = len(body.temporaries)
-        scope: dict[str, Any] = {"__name__": "tapegrad.optim.kernel", "copyto": np.copyto, **FUNCTIONS}
-        exec(compile(self.source, "<tapegrad update>", "exec"), scope)
-        self.whole: Callable[..., None] = scope["whole"]  # makes its temporaries: best for small arrays
-        self.piece: Callable[..., None] = scope["piece"]  # is given its temporaries
+        self.piece: Callable[..., None] = _functions(self.source)["piece"]
         fixed = "".join(f"{expr.show(x)}, " for x in body.numbers)
         kept = "".join(f"{expr.show(outputs[name])}, " for name in self.new_numbers)
         text = f"lambda {', '.join(numbers)}: (({fixed}), ({kept}))"
@@ -70,39 +76,105 @@ class Update:
         fixed, kept = self._numbers(*values)
         return [np.array(value, working) for value in fixed], kept
 
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """The update in three parts, for parameters side by side whose state lies in one buffer.
+
+        What reads a parameter or its gradient is computed for each of them, then everything else for the whole buffer
+        at once, and at the end, for each, what needs the parameter or its gradient again: fewer and longer calls. If
+        there is little in between, all is in the last part.
+        """
+        body = _Body(self._wide, self._arrays, in_parts=True)
+        part_of = body.part_of
+        ends, state = [[f"{name}_" for name in names] for names in (self._arrays[:2], self._arrays[2:])]
+        misplaced = any(part == 0 and line[2] in state for line, part in zip(body.lines, part_of))
+        if body.crossing or misplaced or part_of.count(1) < 4:
+            body = _Body(self._wide, self._arrays)
+            part_of = [2] * len(body.lines)
+        lists = {
+            "state": state,
+            "numbers": [f"n{i}" for i in range(len(body.numbers))],
+            "temporaries": body.temporaries,
+        }
+        names = {"gather": [*ends, "numbers", "temporaries"], "middle": [*lists], "scatter": [*ends, *lists]}
+        sources = [
+            _source(name, names[name], [line for line, part in zip(body.lines, part_of) if part == k], lists)
+            for k, name in enumerate(names)
+        ]
+        made = _functions("".join(sources))
+        middle = made["middle"] if 1 in part_of else None
+        return Parts(made["gather"], middle, made["scatter"], len(body.temporaries))
+
     def run(self, arrays: Sequence[np.ndarray], numbers: list[np.ndarray]) -> None:
         """Update the arrays, all of one shape and dtype, in place."""
         first = arrays[0]
-        if first.size <= SMALL and first.ndim and first.dtype in PLAIN:
-            self.whole(*arrays, *numbers)
+        plain = first.dtype in PLAIN and first.ndim
+        for a in arrays:
+            plain = plain and a.flags.c_contiguous
+        if plain and first.size <= PIECE:
+            self.piece(*arrays, *numbers, *_scratch(self.temporaries, first.dtype, first.shape))
             return
         flat = [_flat(a) for a in arrays]
-        half = first.dtype in HALVES
-        scratch = _scratch(self.temporaries, FLOAT32 if half else flat[0].dtype)
-        size = flat[0].size
-        for start in range(0, size, PIECE):
-            stop = start + PIECE
-            short = scratch if stop <= size else [t[: size - start] for t in scratch]
-            pieces = [a[start:stop] for a in flat]
-            wide = [a.astype(FLOAT32) for a in pieces] if half else pieces
-            self.piece(*wide, *numbers, *short)
-            if half:  # rounded once
-                for i in self.written:
-                    pieces[i][...] = wide[i]
+        ranges = _ranges(flat[0].size)
+        if len(ranges) == 1:
+            self._run_range(flat, numbers, ranges[0])
+        else:
+            workers.share(lambda part: self._run_range(flat, numbers, part), ranges)
         for i in self.written:
             if not arrays[i].flags.c_contiguous:
                 np.copyto(arrays[i], flat[i].view(arrays[i].dtype).reshape(arrays[i].shape))
+
+    def _run_range(self, flat: Sequence[np.ndarray], numbers: list[np.ndarray], part: range) -> None:
+        """Update a range of the elements, piece by piece."""
+        half = flat[0].dtype in HALVES
+        working = FLOAT32 if half else flat[0].dtype
+        for start in part:
+            pieces = [a[start : min(start + PIECE, part.stop)] for a in flat]
+            wide = [a.astype(FLOAT32) for a in pieces] if half else pieces
+            self.piece(*wide, *numbers, *_scratch(self.temporaries, working, wide[0].shape))
+            if half:  # rounded once
+                for i in self.written:
+                    pieces[i][...] = wide[i]
+
+
+class Parts(NamedTuple):
+    """An update in three functions; state, numbers and temporaries are lists."""
+
+    gather: Callable[..., None]  # of p, g, numbers, temporaries
+    middle: Callable[..., None] | None  # of state, numbers, temporaries; without it, `gather` has nothing to do either
+    scatter: Callable[..., None]  # of p, g, state, numbers, temporaries
+    temporaries: int
+
+
+def _functions(source: str) -> dict[str, Any]:
+    scope: dict[str, Any] = {"__name__": "tapegrad.optim.kernel", "copyto": np.copyto, **FUNCTIONS}
+    exec(compile(source, "<tapegrad update>", "exec"), scope)
+    return scope
 
 
 _local = threading.local()
 
 
-def _scratch(count: int, dtype: np.dtype) -> list[np.ndarray]:
+def _scratch(count: int, dtype: np.dtype, shape: tuple[int, ...]) -> list[np.ndarray]:
     """Memory for temporaries, kept by each thread: fresh memory would cost more than the arithmetic in it."""
-    found = _local.__dict__.setdefault(dtype, [])
-    while len(found) < count:
-        found.append(np.empty(PIECE, dtype))
-    return found[:count]
+    kept = _local.__dict__
+    found = kept.get((count, dtype, shape))
+    if found is None:
+        blocks = kept.setdefault(dtype, [])
+        while len(blocks) < count:
+            blocks.append(np.empty(PIECE, dtype))
+        if len(kept) > 1000:  # views of many shapes: only the memory itself is worth keeping
+            kept.clear()
+            kept[dtype] = blocks
+        found = kept[count, dtype, shape] = [block[: math.prod(shape)].reshape(shape) for block in blocks[:count]]
+    return found
+
+
+def _ranges(size: int) -> list[range]:
+    """The starts of the pieces, in one range, or one for each thread."""
+    parts = min(threads.get_num_threads(), MOST) if size >= SHARED else 1
+    each = -(-size // (parts * PIECE)) * PIECE
+    return [range(start, min(start + each, size), PIECE) for start in range(0, size, each)] or [range(0)]
 
 
 def _working(dtype: np.dtype) -> np.dtype:
@@ -118,45 +190,71 @@ def _flat(array: np.ndarray) -> np.ndarray:
     return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
 
 
-Line = tuple[str, str, str, bool]  # a function, its operands, the place of its result, and whether that is new
+Line = tuple[str, str, str, bool]  # a function, its operands, the place of its result, and whether it makes that
+
+
+def _source(name: str, parameters: list[str], lines: list[Line], lists: dict[str, list[str]] | None = None) -> str:
+    """A function of these lines; of parameters that are `lists`, the entries that it uses get their names."""
+    body = []
+    for function, operands, place, fresh in lines:
+        if not place:
+            body.append(f"{function}({operands})")
+        elif fresh:
+            body.append(f"{place} = {function}({operands})")
+        else:
+            out = "out=" if function in ("maximum", "minimum") else ""  # NumPy's wish for these two
+            body.append(f"{function}({operands}, {out}{place})")
+    used = set(re.findall(r"\w+", " ".join(body)))
+    head = [f"{n} = {group}[{i}]" for group, names in (lists or {}).items() for i, n in enumerate(names) if n in used]
+    text = "".join(f"    {line}\n" for line in head + body or ["pass"])
+    return f"def {name}({', '.join(parameters)}):\n{text}"
 
 
 class _Body:
     """The text of the array function, made operator by operator, with the place where each value lies."""
 
-    def __init__(self, outputs: dict[str, expr.Expr], arrays: tuple[str, ...]):
+    def __init__(self, outputs: dict[str, expr.Expr], arrays: tuple[str, ...], in_parts: bool = False):
         self.outputs = outputs
-        self.numbers: list[expr.Expr] = []  # the operands without arrays: n0, n1, ... of the function
         order = list({id(x): x for root in outputs.values() for x in expr.walk(root)}.values())
         self._wide = {id(x) for x in order if not x.variables.isdisjoint(arrays)}
+        wide = [x for x in order if id(x) in self._wide]
+        # the operands without arrays: n0, n1, ... of the function
+        self.numbers = list({id(a): a for x in wide for a in x.args if id(a) not in self._wide}.values())
+        parts = self._parts(order, arrays) if in_parts else dict.fromkeys(map(id, order), 0)
+        order.sort(key=lambda x: parts.get(id(x), 0))
         self._readers = dict.fromkeys(map(id, order), 0)
         for read in (*(a for x in order for a in x.args), *outputs.values()):  # a result is read at the end, too
             self._readers[id(read)] += 1
         self._place = {id(x): f"{x.name}_" for x in order if isinstance(x, expr.Var) and x.name in arrays}
+        self._place |= {id(x): f"n{i}" for i, x in enumerate(self.numbers)}
         self._ours = {f"{name}_" for name in outputs}  # places that may be written
         self._free = self._ours - set(self._place.values())  # those whose value nobody will read
         self.temporaries: list[str] = []
-        self._lines = [self._emit(x) for x in order if id(x) in self._wide and x.args] + self._moves()
+        made = [x for x in order if id(x) in self._wide and x.args]
+        self.lines = [self._emit(x) for x in made]
+        self.part_of = [parts[id(x)] for x in made]
+        # what an operator makes in memory of its own is lost between parts
+        fresh = {id(x) for x, line in zip(made, self.lines) if line[3]}
+        reads = [(a, parts[id(x)]) for x in made for a in x.args] + [(root, 2) for root in outputs.values()]
+        self.crossing = any(id(a) in fresh and parts[id(a)] != part for a, part in reads)
+        moves = self._moves()
+        self.lines += moves
+        self.part_of += [2] * len(moves)
 
-    def source(self, name: str, arrays: tuple[str, ...], scratch: bool) -> str:
-        """The function; with `scratch`, its temporaries are its last parameters."""
-        names = [f"{array}_" for array in arrays] + [f"n{i}" for i in range(len(self.numbers))]
-        names += self.temporaries if scratch else []
-        made = frozenset(self.temporaries)
-        lines = []
-        for function, operands, place, new in self._lines:
-            if not place:
-                lines.append(f"{function}({operands})")
-            elif new and not (scratch and place in made):
-                lines.append(f"{place} = {function}({operands})")
-            else:
-                out = "out=" if function in ("maximum", "minimum") else ""  # NumPy's wish for these two
-                lines.append(f"{function}({operands}, {out}{place})")
-        return f"def {name}({', '.join(names)}):\n" + "".join(f"    {line}\n" for line in lines or ["pass"])
+    def _parts(self, order: list[expr.Expr], arrays: tuple[str, ...]) -> dict[int, int]:
+        """For each value: 0 if it is made of p, g and numbers, 2 if it needs p or g beside state, 1 otherwise."""
+        parts: dict[int, int] = {}
+        for x in order:
+            if not isinstance(x, expr.Var):
+                before = max((parts.get(id(a), 0) for a in x.args), default=0)
+                ends = any(isinstance(a, expr.Var) and a.name in arrays[:2] for a in x.args)
+                state = not x.variables.isdisjoint(arrays[2:])
+                parts[id(x)] = 2 if x is self.outputs.get("p") or before == 2 or (ends and state) else int(not ends)
+        return parts
 
     def _emit(self, x: expr.Expr) -> Line:
         """The call that computes a value from those of its operands."""
-        call = ", ".join(map(self._operand, x.args))
+        call = ", ".join(self._place[id(a)] for a in x.args)
         released = []
         for a in x.args:
             self._readers[id(a)] -= 1
@@ -166,21 +264,14 @@ class _Body:
                 self._free.add(place)
         fresh = expr.OPERATORS[x.op].gives == "bool" or x.op == "where"  # these cannot write over an array
         place = "" if fresh else self._choose(x, released)
-        new = not place
-        if new:
+        if not place:
             place = f"t{len(self._place)}"
             if not fresh:
                 self.temporaries.append(place)
                 self._ours.add(place)
         self._free.discard(place)
         self._place[id(x)] = place
-        return x.op, call, place, new
-
-    def _operand(self, x: expr.Expr) -> str:
-        if id(x) not in self._wide and id(x) not in self._place:
-            self._place[id(x)] = f"n{len(self.numbers)}"
-            self.numbers.append(x)
-        return self._place[id(x)]
+        return x.op, call, place, fresh
 
     def _choose(self, x: expr.Expr, released: list[str]) -> str:
         """A place to write a value over: its own array if it is a result, else an operand's, else a dead temporary."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from .conv import grid, taps
+from .conv import taps
 from .memory import HALVES
 
 Array = np.ndarray
@@ -69,78 +68,107 @@ def maximum(x: Array, frame: Frame) -> Array:
     return x
 
 
-def chosen(x: Array, frame: Frame) -> Iterator[tuple[int, tuple, tuple, Array]]:
-    """For each tap: its number, the index of its inputs, that of its windows, and in which of these it is the maximum.
+def maximum_with_places(x: Array, frame: Frame) -> tuple[Array, Array]:
+    """The maximum of each window, and where it lies in its flattened channel, int64.
 
-    Of equal numbers the first is it, of several NaN the last, as in PyTorch.
+    Of equal numbers the first is taken, of several NaN the last, as in PyTorch. One dimension after the other, the
+    last first; the number of the best tap of a window is kept in a byte where that is enough.
     """
-    out = maximum(x, frame)
-    passes = list(grid(x.shape[-len(frame.kernel) :], *frame))
-    lost = out != out
-    free = ~lost
-    for number, place, position in passes:
-        here = x[place] == out[position]
-        left = free[position]
-        here &= left
-        left ^= here
-        yield number, place, position, here
-    if lost.any():
-        for number, place, position in reversed(passes):
-            here = x[place] != x[place]
-            left = lost[position]
-            here &= left
-            left ^= here
-            yield number, place, position, here
+    if x.dtype in HALVES:
+        values, places = maximum_with_places(x.astype(np.float32), frame)
+        return values.astype(x.dtype), places
+    volume = math.prod(frame.kernel)
+    kind = np.int8 if volume < 128 else np.int16 if volume < 32768 else np.int32
+    missing = x.dtype.kind == "f" and x.size > 0 and bool(np.isnan(x.max()))
+    sizes, best, tap, step = x.shape[-len(frame.size) :], x, None, 1
+    for axis, *numbers in reversed(_axes(frame)):
+        best, tap = _best_along(best, tap, axis, tuple(numbers), step, kind, missing)
+        step *= numbers[0]
+    offsets, starts = _geometry(sizes, frame)
+    places = offsets.take(tap)
+    places += starts
+    return best, places
 
 
-def positions(x: Array, frame: Frame) -> Array:
-    """Where each maximum lies in its flattened channel, int64."""
-    found = np.zeros((*x.shape[: -len(frame.size)], *frame.size), np.int64)
-    starts = np.zeros(frame.size, np.int64)
-    offsets = np.zeros(frame.kernel, np.int64)
+def _best_along(
+    x: Array, tap: Array | None, axis: int, numbers: Sizes, step: int, kind: type, missing: bool
+) -> tuple[Array, Array]:
+    """The best of each window along one dimension, and the number of its tap.
+
+    x and `tap` are the best, and their taps, of the dimensions done so far; `step` is how many taps these have. A later
+    tap has a larger number, so that the last one that was better is the largest of those that were.
+    """
+    kernel, stride, low, dilation, size = numbers
+    passes = taps(x.shape[axis], kernel, stride, low, dilation, size)
+    shape = (*x.shape[:axis], size, *x.shape[x.ndim + axis + 1 :])
+    begun = passes[0][1] == slice(0, size)
+    if begun:  # no window begins in the padding
+        start = _along(axis, passes[0][0])
+        best, found = x[start].copy(), np.zeros(shape, kind) if tap is None else tap[start].copy()
+    else:
+        places = np.arange(size) * stride - low
+        first = np.maximum(-(places // dilation), 0)
+        best, found = np.full(shape, lowest(x.dtype), x.dtype), np.zeros(shape, kind)
+        found += (first * step).astype(kind).reshape(-1, *(1,) * (-axis - 1))
+        if tap is not None:
+            found += tap.take(np.clip(places + first * dilation, 0, x.shape[axis] - 1), axis)
+    for t, (place, position) in enumerate(passes):
+        if position.start >= position.stop or (begun and t == 0):
+            continue
+        here, there = _along(axis, position), _along(axis, place)
+        value, held = x[there], best[here]
+        better = value > held
+        if missing:
+            better |= value != value
+        number = better.view(np.int8) if kind is np.int8 else better.astype(kind)
+        if tap is None:
+            number *= kind(t * step)
+        else:
+            np.negative(number, out=number)
+            number &= tap[there] + kind(t * step)
+        np.maximum(found[here], number, out=found[here])
+        np.maximum(held, value, out=held)
+    return best, found
+
+
+@functools.lru_cache(maxsize=256)
+def _geometry(sizes: Sizes, frame: Frame) -> tuple[Array, Array]:
+    """How far each tap is from the begin of its window, and where each window begins, in the flattened channel."""
+    starts, offsets = np.zeros(frame.size, np.int64), np.zeros(frame.kernel, np.int64)
     step = 1
     for axis, kernel, stride, low, dilation, size in reversed(_axes(frame)):
         trailing = (1,) * (-axis - 1)
         offsets += (np.arange(kernel) * dilation * step).reshape(-1, *trailing)
         starts += ((np.arange(size) * stride - low) * step).reshape(-1, *trailing)
-        step *= x.shape[axis]
-    for number, _, position, here in chosen(x, frame):
-        np.copyto(found[position], offsets.flat[number], where=here)
-    found += starts
-    return found
+        step *= sizes[axis]
+    return offsets.reshape(-1), starts
 
 
-_BITS = {2: np.int16, 4: np.int32, 8: np.int64}
+def scatter(g: Array, places: Array, sizes: Sizes, apart: bool) -> Array:
+    """Zeros of (N, C, *sizes) with each g at its place in the flattened channel; `apart`: no two at one place."""
+    if g.dtype in HALVES:
+        return scatter(g.astype(np.float32), places, sizes, apart).astype(g.dtype)
+    lead, n = g.shape[: -len(sizes)], math.prod(sizes)
+    rows, each = math.prod(lead), math.prod(g.shape[-len(sizes) :])
+    out = np.zeros((rows, n), g.dtype)
+    g, places = g.reshape(rows, each), places.reshape(rows, each)
+    if each > 2048 and not apart:  # a channel at a time: what is added to stays in the cache
+        for target, where, values in zip(out, places, g):
+            np.add.at(target, where, values)
+        return out.reshape(*lead, *sizes)
+    where = (places + (np.arange(rows) * n)[:, None]).reshape(-1)
+    if apart:
+        out.reshape(-1)[where] = g.reshape(-1)
+    else:
+        np.add.at(out.reshape(-1), where, g.reshape(-1))
+    return out.reshape(*lead, *sizes)
 
 
-def _kept(g: Array, here: Array) -> Array:
-    """`where(here, g, 0)`, 7 times faster for random `here`: the bits of g and a mask."""
-    bits = _BITS[g.itemsize]
-    mask = here.astype(bits)
-    np.negative(mask, out=mask)
-    return np.bitwise_and(g.view(bits), mask, out=mask).view(g.dtype)
-
-
-def maximum_backward(g: Array, x: Array, frame: Frame) -> Array:
-    """Each g at the place of the maximum of its window."""
-    out = np.zeros(x.shape, g.dtype)
-    apart = all(s >= (k - 1) * d + 1 for k, s, d in zip(frame.kernel, frame.stride, frame.dilation))
-    seen: set[int] = set()
-    for number, place, position, here in chosen(x, frame):
-        if apart and number not in seen:
-            out[place] = _kept(g[position], here)
-            seen.add(number)
-        else:
-            out[place] += _kept(g[position], here)
-    return out
-
-
-def pick(h: Array, x: Array, frame: Frame) -> Array:
-    """The elements of h at the places of the maxima of x: the adjoint of `maximum_backward`."""
-    out = np.zeros((*x.shape[: -len(frame.size)], *frame.size), h.dtype)
-    for _, place, position, here in chosen(x, frame):
-        np.copyto(out[position], h[place], where=here)
-    return out
+def pick(x: Array, places: Array, rank: int) -> Array:
+    """The elements at `places` in the flattened channels of x: the adjoint of `scatter`."""
+    rows, n = math.prod(x.shape[:-rank]), math.prod(x.shape[-rank:])
+    where = places.reshape(rows, math.prod(places.shape[-rank:])) + (np.arange(rows) * n)[:, None]
+    return x.reshape(-1).take(where).reshape(places.shape)
 
 
 # ---- windows of uneven sizes -----------------------------------------------------------------------------------------
@@ -154,36 +182,84 @@ def cells(n: int, size: int) -> tuple[Array, Array]:
 
 
 def adaptive_maximum(x: Array, size: Sizes) -> tuple[Array, Array]:
-    """The maxima of windows of uneven sizes, and where they lie in the flattened channel."""
-    rank = len(size)
-    lines = []
-    for n, m in zip(x.shape[-rank:], size):
-        begin, end = cells(n, m)
-        lines.append([np.minimum(begin + t, end - 1) for t in range(int((end - begin).max(initial=1)))])
-    out = np.full((*x.shape[:-rank], *size), lowest(x.dtype), x.dtype)
-    places = np.zeros(out.shape, np.int64)
-    first = True
-    for picked in itertools.product(*lines):
-        flat = np.zeros((1,) * rank, np.int64)
-        for axis, line in zip(range(-rank, 0), picked):
-            flat = flat * x.shape[axis] + line.reshape(-1, *(1,) * (-axis - 1))
-        values = x[(..., *np.ix_(*picked))]
-        better = np.ones(out.shape, bool) if first else (values > out) | (values != values)
-        np.copyto(out, values, where=better)
-        np.copyto(places, flat, where=better)
-        first = False
-    return out, places
+    """The maxima of windows of uneven sizes, and where they lie in the flattened channel.
+
+    As in `maximum_with_places`: one dimension after the other, the last first; of equal numbers the first, of several
+    NaN the last.
+    """
+    if x.dtype in HALVES:
+        values, places = adaptive_maximum(x.astype(np.float32), size)
+        return values.astype(x.dtype), places
+    missing = x.size > 0 and bool(np.isnan(x.max()))
+    sizes, places, step = x.shape[-len(size) :], None, 1
+    for axis, n, m in zip(range(-1, -len(size) - 1, -1), reversed(sizes), reversed(size)):
+        x, at = _adaptive_along(x, axis, m, missing)
+        places = at if places is None else at * step + np.take_along_axis(places, at, axis)
+        step *= n
+    assert places is not None
+    return x, places
+
+
+def _adaptive_along(x: Array, axis: int, m: int, missing: bool) -> tuple[Array, Array]:
+    """The maxima of `m` windows along one dimension, and where they are."""
+    begin, end = cells(x.shape[axis], m)
+    shape = (*x.shape[:axis], m, *x.shape[x.ndim + axis + 1 :])
+    most = int((end - begin).max(initial=1))
+    if axis == -1 and not missing and most > 32 and x.shape[-1] == m * most:  # even windows, all at once
+        split = x.reshape(*x.shape[:-1], m, most)
+        at = split.argmax(-1)
+        return np.take_along_axis(split, at[..., None], -1)[..., 0], at + begin
+    if most <= 4 * m and most < 32768:  # tap by tap
+        best, tap = x.take(begin, axis), np.zeros(shape, np.int8 if most < 128 else np.int16)
+        trailing = (1,) * (-axis - 1)
+        for t in range(1, most):
+            value = x.take(np.minimum(begin + t, end - 1), axis)
+            better = value > best
+            if missing:
+                better |= (value != value) & (begin + t < end).reshape(-1, *trailing)
+            number = better.view(np.int8) if tap.itemsize == 1 else better.astype(tap.dtype)
+            number *= tap.dtype.type(t)
+            np.maximum(tap, number, out=tap)
+            np.maximum(best, value, out=best)
+        return best, tap + begin.reshape(-1, *trailing)
+    best, found = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    for j in range(m):  # window by window
+        part, target = x[_along(axis, slice(begin[j], end[j]))], _along(axis, slice(j, j + 1))
+        at = _first_maximum(part, axis, missing)
+        best[target] = np.take_along_axis(part, at, axis)
+        found[target] = at + begin[j]
+    return best, found
+
+
+def _first_maximum(x: Array, axis: int, missing: bool) -> Array:
+    """Where the first maximum is, or the last NaN."""
+    at = x.argmax(axis, keepdims=True)
+    if not missing:
+        return at
+    lost = x != x
+    last = x.shape[axis] - 1 - np.flip(lost, axis).argmax(axis, keepdims=True)
+    return np.where(lost.any(axis, keepdims=True), last, at)
 
 
 # ---- sum -------------------------------------------------------------------------------------------------------------
+
+
+def _wide_and_even(n: int, kernel: int, stride: int, low: int, dilation: int, size: int) -> bool:
+    """Whether windows are long and lie one after the other: then they are a dimension of a reshaped array."""
+    return kernel == stride >= 8 and low == 0 and dilation == 1 and n == size * kernel
+
+
+def _split(x: Array, axis: int, size: int) -> Array:
+    """The dimension `axis` as `size` windows of equal length; a view."""
+    return x.reshape(*x.shape[:axis], size, x.shape[axis] // size, *x.shape[x.ndim + axis + 1 :])
 
 
 def window_sum(x: Array, frame: Frame) -> Array:
     """The sum of each window."""
     for axis, kernel, stride, low, dilation, size in _axes(frame):
         n = x.shape[axis]
-        if size == 1 and low == 0 and kernel == n and dilation == 1:
-            x = x.sum(axis, keepdims=True)
+        if _wide_and_even(n, kernel, stride, low, dilation, size):
+            x = _split(x, axis, size).sum(x.ndim + axis + 1)
             continue
         out = np.zeros((*x.shape[:axis], size, *x.shape[x.ndim + axis + 1 :]), x.dtype)
         for place, position in taps(n, kernel, stride, low, dilation, size):
@@ -197,6 +273,11 @@ def window_spread(g: Array, sizes: Sizes, frame: Frame) -> Array:
     """Add each g to all elements of its window in an array of (N, C, *sizes): the adjoint of `window_sum`."""
     for axis, kernel, stride, low, dilation, size in _axes(frame):
         n = sizes[axis]
+        if _wide_and_even(n, kernel, stride, low, dilation, size):
+            out = np.empty((*g.shape[:axis], n, *g.shape[g.ndim + axis + 1 :]), g.dtype)
+            _split(out, axis, size)[...] = np.expand_dims(g, g.ndim + axis + 1)
+            g = out
+            continue
         out = np.zeros((*g.shape[:axis], n, *g.shape[g.ndim + axis + 1 :]), g.dtype)
         for place, position in taps(n, kernel, stride, low, dilation, size):
             if position.start < position.stop:
@@ -237,3 +318,50 @@ def average_backward(g: Array, sizes: Sizes, frame: Frame, padded: bool, overrid
     if g.dtype in HALVES:
         return average_backward(g.astype(np.float32), sizes, frame, padded, override).astype(g.dtype)
     return window_spread(g / _divisor(sizes, frame, padded, override, g.dtype), sizes, frame)
+
+
+# ---- windows at random places ----------------------------------------------------------------------------------------
+
+
+def random_starts(samples: Array, n: int, size: int, kernel: int) -> Array:
+    """(..., size): where windows begin that cover n elements in steps of two neighbouring lengths.
+
+    Window i begins at `floor((i + u) a) - floor(u a)` with `a = (n - kernel) / (size - 1)` and u of `samples`, the last
+    one at `n - kernel` (Graham 2014). In the precision of the samples, as PyTorch does.
+    """
+    last = np.full((*samples.shape, 1), n - kernel, np.intp)
+    if size <= 1:
+        return last[..., :size]
+    real = samples.dtype.type
+    alpha = real(n - kernel) / real(size - 1)
+    shift = (samples * alpha).astype(np.intp)[..., None]
+    begins = ((np.arange(size - 1).astype(samples.dtype) + samples[..., None]) * alpha).astype(np.intp)
+    return np.concatenate([begins - shift, last], -1)
+
+
+def fractional_maximum(x: Array, starts: tuple[Array, ...], kernel: Sizes) -> tuple[Array, Array]:
+    """The maxima of windows of one size that begin at `starts`, and where they lie in the flattened channel.
+
+    x: (N, C, *sizes); starts: for each dimension (N, C, windows).
+    """
+    rank = len(kernel)
+    sizes, lead = x.shape[-rank:], x.shape[:-rank]
+    corner = np.zeros((*lead, *(1,) * rank), np.intp)
+    for axis, begin in enumerate(starts):
+        shape = (*lead, *(begin.shape[-1] if i == axis else 1 for i in range(rank)))
+        corner = corner * sizes[axis] + begin.reshape(shape)
+    flat = x.reshape(*lead, math.prod(sizes))
+    base = (np.arange(math.prod(lead)) * flat.shape[-1]).reshape(*lead, *(1,) * rank)
+    whole = flat.reshape(-1)
+    out = np.full(corner.shape, -math.inf, x.dtype)
+    places = corner.copy()
+    for offset in itertools.product(*map(range, kernel)):
+        step = 0
+        for n, t in zip(sizes, offset):
+            step = step * n + t
+        at = corner + step
+        values = whole.take(at + base)
+        better = (values > out) | (values != values)
+        np.copyto(out, values, where=better)
+        np.copyto(places, at, where=better)
+    return out, places

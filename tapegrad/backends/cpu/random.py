@@ -12,14 +12,12 @@ Half precision (float16, bfloat16) is computed in float32 and rounded at the end
 a CPU with AVX2, without the streams of MKL that it uses on Intel's. Where a formula has log, log1p, sin, cos, tan or
 exp in float64, it also needs NumPy's to be the C library's: where they are not, results differ by 1 or 2 ulp.
 
-References: Matsumoto, Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998); Box, Muller, Ann. Math. Stat. 29 (1958);
-Durstenfeld, "Algorithm 235", CACM 7 (1964).
+References: Box, Muller, Ann. Math. Stat. 29 (1958); Durstenfeld, "Algorithm 235", CACM 7 (1964).
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 
 import ml_dtypes
@@ -28,120 +26,10 @@ import numpy as np
 from ...errors import message
 from . import single
 from .fma import fma
+from .generator import Generator
 
 Shape = tuple[int, ...]
 Make = Callable[[np.ndarray], np.ndarray]
-
-# ------------------------------------------------------------------------------------------------------------ generator
-
-# PyTorch's layout of a CPU generator's state, 5056 bytes. `left` is the number of words of `key` not used yet, plus 1,
-# and `next` the position of the first of them (without meaning where there are none); `normal` is Generator.spare.
-_STATE = np.dtype([
-    ("seed", "<u8"), ("left", "<i4"), ("seeded", "<i4"), ("next", "<u8"), ("key", "<u8", 624),
-    ("x", "<f8"), ("normal", "<f8"), ("rho", "<f8"), ("has_normal", "<i4"), ("rest", "V12"),
-])  # fmt: skip
-
-
-class Generator:
-    """A stream of random 32-bit words: the Mersenne Twister MT19937, seeded with the low 32 bits of the seed.
-
-    Args:
-        device: "cpu", the only one there is.
-
-    Raises:
-        RuntimeError: any other device.
-
-    >>> import tapegrad as torch
-    >>> torch.rand(2, generator=torch.Generator().manual_seed(0))
-    tensor([0.4963, 0.7682])
-    """
-
-    __slots__ = ("_seed", "_stream", "device", "spare")
-
-    def __init__(self, device: object = "cpu"):
-        if str(device) not in ("cpu", "cpu:0"):
-            raise RuntimeError(message("Generator: there is no such device", got=device, expected="cpu"))
-        self.device = "cpu"
-        self._stream: np.random.MT19937 | None = None
-        self.manual_seed(67280421310721)  # PyTorch's default
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Start the stream of `seed`, in [-2**63, 2**64); a negative one means 2**64 + seed. Returns itself."""
-        if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-            raise RuntimeError(message("manual_seed: the seed is not an int", got=f"{seed!r} ({type(seed).__name__})"))
-        if not -(2**63) <= seed < 2**64:
-            raise ValueError(message("manual_seed: the seed needs more than 64 bits", got=seed))
-        self._seed = int(seed) % 2**64
-        if self._stream is not None:
-            self._restart(self._stream)
-        self.spare: float | None = None  # second number of a pair of normals, not yet given out
-        return self
-
-    def _restart(self, stream: np.random.MT19937) -> None:
-        np.random.RandomState(stream).seed(self._seed & 0xFFFFFFFF)
-
-    @property
-    def _bits(self) -> np.random.MT19937:
-        """The twister itself, made at the first draw: `numpy.random` takes 15 ms to import."""
-        if self._stream is None:
-            self._stream = np.random.MT19937(0)
-            self._restart(self._stream)
-        return self._stream
-
-    def seed(self) -> int:
-        """Start a stream that cannot be foreseen; returns its seed."""
-        return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
-
-    def initial_seed(self) -> int:
-        """The seed that this stream started from, in [0, 2**64)."""
-        return self._seed
-
-    def words(self, n: int) -> np.ndarray:
-        """The next n 32-bit words of the stream, as uint64."""
-        return self._bits.random_raw(n)
-
-    def get_state(self) -> np.ndarray:
-        """The state as 5056 bytes (uint8) in PyTorch's layout: either package continues from the other's."""
-        state = np.zeros((), _STATE)
-        twister = self._bits.state["state"]
-        state["seed"], state["seeded"], state["key"] = self._seed, 1, twister["key"]
-        state["next"] = twister["pos"] % 624  # 624, all used up, has no position: 0, as after seeding
-        state["left"] = 625 - twister["pos"]
-        if self.spare is not None:
-            state["normal"], state["has_normal"] = self.spare, 1
-        return np.frombuffer(state.tobytes(), np.uint8).copy()
-
-    def set_state(self, state: np.ndarray) -> Generator:
-        """Continue from a state that `get_state` or PyTorch's has returned; returns itself.
-
-        Raises:
-            TypeError: not a uint8 array.
-            RuntimeError: not such a state.
-        """
-        if not isinstance(state, np.ndarray) or state.dtype != np.uint8:
-            raise TypeError(message("set_state: a state is a uint8 array", got=getattr(state, "dtype", type(state))))
-        if state.size != _STATE.itemsize:
-            raise RuntimeError(message("set_state: wrong size", got=f"{state.size} bytes", expected=_STATE.itemsize))
-        new = np.frombuffer(state.tobytes(), _STATE)[0]
-        left, position = int(new["left"]), int(new["next"])
-        if new["seeded"] != 1 or not 1 <= left <= 624 or (left > 1 and left + position != 625):
-            what = "set_state: these bytes are not the state of a generator"
-            raise RuntimeError(message(what, got=f"seeded={new['seeded']}, left={left}, next={position}"))
-        key = (new["key"] & 0xFFFFFFFF).astype(np.uint32)
-        self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": 625 - left}}
-        self._seed = int(new["seed"])
-        self.spare = float(new["normal"]) if new["has_normal"] else None
-        return self
-
-    def clone_state(self) -> Generator:
-        """A second generator that will draw the same numbers."""
-        return Generator(self.device).set_state(self.get_state())
-
-    def __reduce__(self):
-        return Generator, (self.device,), self.get_state()
-
-    __setstate__ = set_state
-
 
 # ------------------------------------------------------------------------------------------------------------- uniforms
 
@@ -151,6 +39,7 @@ _FLOAT16, _BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
 _HALVES = frozenset((_FLOAT16, _BFLOAT16))
 _DIGITS = {_FLOAT16: 11, _BFLOAT16: 8, _FLOAT32: 24, _FLOAT64: 53}  # all integers up to 2**digits fit
 _LIMIT = {dtype: float(ml_dtypes.finfo(dtype).max) for dtype in _DIGITS}
+_UNSIGNED = frozenset(map(np.dtype, (np.uint16, np.uint32, np.uint64)))  # PyTorch supports these in few places
 _MASK24, _MASK53 = np.uint64(2**24 - 1), np.uint64(2**53 - 1)
 
 
@@ -261,22 +150,24 @@ def normal(
 
     An array for std: z * std, then + mean, in the result's type; an array for mean alone: N(0, std**2), then + mean.
 
-    Bit-equal; halves but for 1 in 10,000, 1 ulp away.
+    Bit-equal.
     """
     if isinstance(mean, np.ndarray) or isinstance(std, np.ndarray):
-        return _normal_from_arrays(gen, shape, dtype, mean, std)
+        return _normal_from_arrays(gen, shape, dtype, mean, std, pairs)
     if not std >= 0:
         raise RuntimeError(message("normal: the standard deviation is negative", got=std, expected="std >= 0"))
-    if dtype.kind == "c":
-        return _complex(normal, gen, shape, dtype, mean, std / math.sqrt(2.0))
-    work, width, unit = _unit(dtype, "normal")
     count = math.prod(shape)
+    if not count:
+        return np.empty(shape, dtype)
+    if dtype.kind == "c":
+        return _complex(normal, gen, shape, dtype, mean, std / math.sqrt(2.0), pairs)
+    work, width, unit = _unit(dtype, "normal")
     if count < 16 or pairs:
         return _cast(_scaled(_pairs(gen, count), float(std), float(mean)), dtype).reshape(shape)
     scale, shift = float(work.type(std)), float(work.type(mean))
 
     def make(words: np.ndarray) -> np.ndarray:
-        return _scaled(single.box_muller(unit(words)) if dtype == _FLOAT32 else _box_muller(unit(words)), scale, shift)
+        return _scaled((single.box_muller if work == _FLOAT32 else _box_muller)(unit(words)), scale, shift)
 
     ragged = count % 16
     if not ragged:
@@ -290,9 +181,9 @@ def normal(
 
 
 def _box_muller(u: np.ndarray) -> np.ndarray:
-    """N(0, 1) from uniforms in blocks of 16; see `normal`."""
+    """N(0, 1) in float64 from uniforms in blocks of 16; see `normal`."""
     u = u.reshape(-1, 2, 8)
-    r = np.log(1 - u[:, 0], dtype=np.float64).astype(u.dtype, copy=False)  # NumPy's float32 log is up to 3 ulp off
+    r = np.log(1 - u[:, 0])
     r *= -2
     np.sqrt(r, out=r)
     t = u[:, 1] * (2 * np.pi)
@@ -332,24 +223,26 @@ def _many_pairs(words: np.ndarray) -> np.ndarray:
 
 
 def _normal_from_arrays(
-    gen: Generator, shape: Shape, dtype: np.dtype, mean: float | np.ndarray, std: float | np.ndarray
+    gen: Generator, shape: Shape, dtype: np.dtype, mean: float | np.ndarray, std: float | np.ndarray, pairs: bool
 ) -> np.ndarray:
     if isinstance(std, np.ndarray):
         if std.dtype.kind == "c" or not (std >= 0).all():
             raise RuntimeError(message("normal: a standard deviation is negative", expected="every std >= 0"))
-        z = normal(gen, shape, dtype)
+        z = normal(gen, shape, dtype, 0.0, 1.0, pairs)
         z *= std.astype(dtype, copy=False)
     else:
-        z = normal(gen, shape, dtype, 0.0, std)
+        z = normal(gen, shape, dtype, 0.0, std, pairs)
     z += np.asarray(mean).astype(dtype, copy=False)
     return z
 
 
 def log_normal(gen: Generator, shape: Shape, dtype: np.dtype, mean: float = 1.0, std: float = 2.0) -> np.ndarray:
     """`exp(fma(z, std, mean))` with z in pairs (see `_pairs`) for any size, in float64. Bit-equal."""
-    _unit(dtype, "log_normal")
     if not std > 0:
         raise RuntimeError(message("log_normal: the standard deviation is not positive", got=std, expected="std > 0"))
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    _unit(dtype, "log_normal")
     z = _scaled(_pairs(gen, math.prod(shape)), float(std), float(mean))
     return _cast(np.exp(z), dtype).reshape(shape)
 
@@ -366,8 +259,13 @@ def integers(
     floating type. Without both: from 0 on, and w has 64 bits for int64 and float64 only.
     For a floating type that cannot hold low or high - 1, they are first moved inwards to neighbours it can hold.
     """
-    if dtype.kind == "c" or (low is None and dtype.kind == "u" and dtype.itemsize > 1):
-        raise NotImplementedError(message("integers: no such stream for this type", got=dtype))
+    if low is None and 0 in shape:
+        return np.empty(shape, dtype)
+    if dtype.kind == "c" or (low is None and dtype in _UNSIGNED):
+        error = NotImplementedError if low is None else RuntimeError
+        raise error(message("integers: no such stream for this type", got=dtype))
+    if low is not None and high is None and dtype == np.uint64:
+        raise RuntimeError(message("integers: uint64 needs an upper bound", got=f"low={low}"))
     start = 0 if low is None else low
     stop = _largest(dtype) + 1 if high is None else high
     if low is not None:
@@ -434,7 +332,7 @@ def permutation(gen: Generator, n: int, dtype: np.dtype) -> np.ndarray:
     """
     if n < 0:
         raise RuntimeError(message("permutation: the length is negative", got=n, expected="n >= 0"))
-    if dtype.kind in "bc" or (dtype.kind == "u" and dtype.itemsize > 1):
+    if dtype.kind in "bc" or dtype in _UNSIGNED:
         raise NotImplementedError(message("permutation: no such stream for this type", got=dtype))
     if n - 1 > _largest(dtype) and dtype != _BFLOAT16:
         raise RuntimeError(message(f"permutation: {dtype} cannot hold every number below {n}"))
@@ -495,9 +393,14 @@ def bernoulli(gen: Generator, p: float | np.ndarray, shape: Shape, dtype: np.dty
 
     u is u53 where p is a number or a float64 array, u24 where it is a float32 or half array; p is broadcast to `shape`.
     """
-    if not isinstance(p, np.ndarray):
-        if not 0 <= p <= 1:
-            raise RuntimeError(message("bernoulli: p is not a probability", got=f"p={p}", expected="0 <= p <= 1"))
+    number = not isinstance(p, np.ndarray)
+    if number and not 0 <= p <= 1:
+        raise RuntimeError(message("bernoulli: p is not a probability", got=f"p={p}", expected="0 <= p <= 1"))
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    if dtype.kind == "c" or dtype in _UNSIGNED:
+        raise NotImplementedError(message("bernoulli: no such stream for this type", got=dtype))
+    if number:
         below = np.uint64(math.ceil(p * 2**53))  # u53 < p as integers
         return _draw(gen, shape, 2, dtype, lambda words: (_wide(words) & _MASK53) < below)
     work, width, unit = _unit(p.dtype, "bernoulli (p)")
@@ -518,10 +421,12 @@ def dropout_mask(gen: Generator, p: float, shape: Shape) -> np.ndarray:
 
 def geometric(gen: Generator, shape: Shape, dtype: np.dtype, p: float) -> np.ndarray:
     """Trials up to the first success: `ceil(ln(u53) / log1p(-p))`, in any real type but bool. Bit-equal."""
-    if dtype.kind in "bc":
-        raise NotImplementedError(message("geometric: no such stream for this type", got=dtype))
     if not 0 < p < 1:
         raise RuntimeError(message("geometric: p is out of range", got=f"p={p}", expected="0 < p < 1"))
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    if dtype.kind in "bc" or dtype in _UNSIGNED:
+        raise NotImplementedError(message("geometric: no such stream for this type", got=dtype))
 
     def make(words: np.ndarray) -> np.ndarray:
         count = np.ceil(np.log(_u53(words)) / math.log1p(-p))
@@ -535,10 +440,28 @@ def geometric(gen: Generator, shape: Shape, dtype: np.dtype, p: float) -> np.nda
 
 def exponential(gen: Generator, shape: Shape, dtype: np.dtype, rate: float = 1.0) -> np.ndarray:
     """Exponential waiting times: `(-1 / rate) * log1p(-u53)`, in float64. Bit-equal."""
-    _unit(dtype, "exponential", RuntimeError)
     if not rate > 0:
         raise RuntimeError(message("exponential: the rate is not positive", got=rate, expected="rate > 0"))
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    _unit(dtype, "exponential", RuntimeError)
     return _draw(gen, shape, 2, dtype, lambda words: -1 / rate * np.log1p(-_u53(words)))
+
+
+def slopes(gen: Generator, count: int, dtype: np.dtype, low: float, high: float) -> np.ndarray:
+    """Uniform numbers as rrelu draws them, in the result's type: `u53 * (high - low) + low` in float64. Bit-equal.
+
+    The bounds are rounded first: to float32, unless the type is float64.
+    """
+    if dtype != _FLOAT64:
+        low, high = float(np.float32(low)), float(np.float32(high))
+    return _draw(gen, (count,), 2, dtype, lambda words: _u53(words) * (high - low) + low)
+
+
+def gumbel(gen: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """Gumbel noise: `-ln q`, q exponential of rate 1 and rounded to the type; so is the logarithm, made in float64."""
+    q = exponential(gen, shape, dtype)
+    return _cast(-np.log(q.astype(np.float64)), dtype)
 
 
 def cauchy(gen: Generator, shape: Shape, dtype: np.dtype, median: float = 0.0, sigma: float = 1.0) -> np.ndarray:
@@ -565,7 +488,7 @@ def multinomial(gen: Generator, weights: np.ndarray, num_samples: int, replaceme
         score = (weights / q).astype(work, copy=False)
         if num_samples == 1:
             return score.argmax(axis=-1, keepdims=True)
-        return np.argsort(-score, axis=-1, kind="stable")[..., :num_samples]
+        return np.argsort(-score, axis=-1, kind="stable")[..., :num_samples].copy()
     share = np.cumsum(weights, axis=-1, dtype=work)
     share /= share[..., -1:].copy()
     share[..., -1] = 1

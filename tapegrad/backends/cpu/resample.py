@@ -204,6 +204,10 @@ def _mixed(x: Array, axis: int, index: Array, weight: Array | None) -> Array:
         return x.take(index[0], axis)
     trailing = (1,) * (-axis - 1)
     weight = weight.astype(x.dtype, copy=False)
+    if len(index) == 1 and (weight == (index >= 0)).all():
+        return _picked(x, axis, index[0])
+    if len(index) > 2 * index.shape[1]:
+        return _summed(x, axis, index, weight)
     out = None
     for places, share in zip(index, weight):
         there = places >= 0
@@ -218,4 +222,31 @@ def _mixed(x: Array, axis: int, index: Array, weight: Array | None) -> Array:
         part *= share[there].reshape(-1, *trailing)
         out[(..., there, *(slice(None),) * len(trailing))] += part
     assert out is not None  # there is at least one tap
+    return out
+
+
+def _picked(x: Array, axis: int, places: Array) -> Array:
+    """`x[..., places, ...]`, zeros where a place is -1: each element of x at one place of the result, or none."""
+    there = np.flatnonzero(places >= 0)
+    out = np.zeros((*x.shape[:axis], len(places), *x.shape[x.ndim + axis + 1 :]), x.dtype)
+    steps = np.unique(np.diff(there))
+    every = slice(there[0], there[-1] + 1, int(steps[0])) if len(there) > 1 and len(steps) == 1 else there
+    taken = x if len(there) == x.shape[axis] else x.take(places[there], axis)
+    out[(..., every, *(slice(None),) * (-axis - 1))] = taken
+    return out
+
+
+def _summed(x: Array, axis: int, index: Array, weight: Array) -> Array:
+    """The weighted sums of many inputs for few outputs, one output at a time."""
+    out = np.zeros((*x.shape[:axis], index.shape[1], *x.shape[x.ndim + axis + 1 :]), x.dtype)
+    each, sums = np.moveaxis(x, axis, -1), np.moveaxis(out, axis, -1)
+    for k, (places, share) in enumerate(zip(index.T, weight.T)):
+        places, share = places[places >= 0], share[places >= 0]
+        if not len(places):
+            continue
+        part = each[..., places[0] : places[-1] + 1] if (np.diff(places) == 1).all() else each.take(places, -1)
+        if (share == share[0]).all():
+            sums[..., k] = part.sum(-1) * share[0]
+        else:
+            sums[..., k] = part @ share
     return out

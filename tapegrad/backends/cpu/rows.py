@@ -1,4 +1,4 @@
-"""Row kernels on NumPy: softmax, cross entropy, normalisation, sums of embedding gradients.
+"""Row kernels on NumPy: softmax, cross entropy, normalisation.
 
 A row is what one reduction runs over. Half precision is computed in float32 and rounded once. Each kernel makes one
 array of the size of its input and works in it.
@@ -335,24 +335,3 @@ def normalize_backward(
         dx *= rstd
         dx = _narrow(dx, x)
     return dx, dw, db
-
-
-# ---- embeddings ------------------------------------------------------------------------------------------------------
-
-
-def scatter_rows(g: Array, indices: Array, count: int) -> Array:
-    """(count, D) sums of the rows of `g` (N, D) that have the same index.
-
-    Long rows are sorted by index and summed in segments: 4 to 12 times as fast as `np.add.at` from 128 columns on.
-    """
-    g_wide = wide(g)
-    out = np.zeros((count, g.shape[1]), g_wide.dtype)
-    if g.shape[1] < 64 or len(indices) < 2:
-        np.add.at(out, indices, g_wide)
-        return _narrow(out, g)
-    order = np.argsort(indices, kind="stable")
-    ordered = indices[order]
-    starts = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist()]
-    for row, first, end in zip(ordered[starts].tolist(), starts, [*starts[1:], len(ordered)], strict=True):
-        np.add.reduce(g_wide[order[first:end]], axis=0, out=out[row])
-    return _narrow(out, g)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ... import modes
 from ...errors import message
 
 _PREFIXES = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}")
@@ -36,6 +37,9 @@ def _entry(name: str) -> ctypes._NamedFuncPointer | None:
     return next((f for f in found if f is not None), None)
 
 
+_chosen: int | None = None  # what `set_num_threads` was last called with
+
+
 def get_num_threads() -> int:
     """How many threads a product of matrices may use.
 
@@ -43,6 +47,8 @@ def get_num_threads() -> int:
     >>> torch.get_num_threads() >= 1
     True
     """
+    if _chosen is not None:
+        return _chosen
     entry = _entry("get_num_threads")
     return int(entry()) if entry is not None else 1
 
@@ -63,6 +69,34 @@ def set_num_threads(n: int) -> None:
     """
     if not isinstance(n, int) or n < 1:
         raise RuntimeError(message("set_num_threads: the number must be a positive integer", got=repr(n)))
+    global _chosen
+    _chosen = n
+    _use(1 if modes.are_deterministic_algorithms_enabled() else n)
+
+
+def _use(n: int) -> None:
     entry = _entry("set_num_threads")
     if entry is not None:
         entry(ctypes.c_int(n))
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Make results independent of the number of threads: products of matrices then take one.
+
+    OpenBLAS divides a product by the number of threads, and where it cuts, sums are added in another order: about one
+    product in five differs in its last bits between one thread and two. Everything else is deterministic anyway.
+
+    Args:
+        mode: whether to do so.
+        warn_only: accepted for compatibility.
+
+    >>> import tapegrad as torch
+    >>> torch.use_deterministic_algorithms(True)
+    >>> torch.are_deterministic_algorithms_enabled()
+    True
+    >>> torch.use_deterministic_algorithms(False)
+    """
+    global _chosen
+    _chosen = get_num_threads()
+    modes.use_deterministic_algorithms(mode, warn_only=warn_only)
+    _use(1 if mode else _chosen)

@@ -28,3 +28,4 @@ from ..activation import Softsign as Softsign
 from ..activation import Tanh as Tanh
 from ..activation import Tanhshrink as Tanhshrink
 from ..activation import Threshold as Threshold
+from ..multihead import MultiheadAttention as MultiheadAttention

@@ -8,3 +8,9 @@ from ..convolution import ConvTranspose2d as ConvTranspose2d
 from ..convolution import ConvTranspose3d as ConvTranspose3d
 from ..convolution import _ConvNd as _ConvNd
 from ..convolution import _ConvTransposeNd as _ConvTransposeNd
+from ..lazy import LazyConv1d as LazyConv1d
+from ..lazy import LazyConv2d as LazyConv2d
+from ..lazy import LazyConv3d as LazyConv3d
+from ..lazy import LazyConvTranspose1d as LazyConvTranspose1d
+from ..lazy import LazyConvTranspose2d as LazyConvTranspose2d
+from ..lazy import LazyConvTranspose3d as LazyConvTranspose3d

@@ -1,9 +1,11 @@
 """`torch.nn.modules.loss`: PyTorch's name for `tapegrad.nn.loss`."""
 
+from ..adaptive import LinearCrossEntropyLoss as LinearCrossEntropyLoss
 from ..loss import BCELoss as BCELoss
 from ..loss import BCEWithLogitsLoss as BCEWithLogitsLoss
 from ..loss import CosineEmbeddingLoss as CosineEmbeddingLoss
 from ..loss import CrossEntropyLoss as CrossEntropyLoss
+from ..loss import CTCLoss as CTCLoss
 from ..loss import GaussianNLLLoss as GaussianNLLLoss
 from ..loss import HingeEmbeddingLoss as HingeEmbeddingLoss
 from ..loss import HuberLoss as HuberLoss
@@ -15,6 +17,7 @@ from ..loss import MultiLabelMarginLoss as MultiLabelMarginLoss
 from ..loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
 from ..loss import MultiMarginLoss as MultiMarginLoss
 from ..loss import NLLLoss as NLLLoss
+from ..loss import NLLLoss2d as NLLLoss2d
 from ..loss import PoissonNLLLoss as PoissonNLLLoss
 from ..loss import SmoothL1Loss as SmoothL1Loss
 from ..loss import SoftMarginLoss as SoftMarginLoss

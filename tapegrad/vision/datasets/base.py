@@ -1,11 +1,12 @@
 """What the datasets of images have in common.
 
-`GreyImages` gives the same sample along three ways, each faster than the one before and with the same bits:
+A sample comes along one of four ways, each faster than the one before and with the same bits:
 
-* a Pillow image made of the pixels, through any transform;
-* the pixels themselves, where the transform begins with `ToTensor` (no Pillow is needed);
-* many images at once, where all of the transform works on a batch, see `transforms.batched`: as a finished batch
-  (`__getbatch__`), or as samples (`__getitems__`) for another `collate_fn` or with a `target_transform`.
+* a Pillow image, through any transform;
+* the same, but the last steps of the transform are done for many images at once, see `transforms.batched`;
+* the pixels themselves, where they are in memory and the transform begins with `ToTensor` (no Pillow is needed);
+* many images in memory at once, where all of the transform works on a batch: as a finished batch (`__getbatch__`), or
+  as samples (`__getitems__`) for another `collate_fn` or with a `target_transform`.
 
 Reference: torchvision documentation, `torchvision.datasets.VisionDataset`.
 """
@@ -22,8 +23,8 @@ import numpy as np
 from ...core.tensor import Tensor, wrap
 from ...data.dataset import Dataset, are_plain
 from ...errors import message
-from ..images import grey_image
-from ..transforms.batched import on_batches, takes_pixels
+from ..images import image_of
+from ..transforms.batched import finish, on_batches, split, takes_pixels
 
 
 class StandardTransform:
@@ -110,8 +111,38 @@ class VisionDataset(Dataset[Any]):
         return "\n".join([f"Dataset {type(self).__name__}", *(" " * self._repr_indent + line for line in body)])
 
 
-class GreyImages(VisionDataset):
-    """Images in memory: `data`, uint8 of shape (n, H, W), and their classes `targets`, int64 of shape (n,)."""
+class Images(VisionDataset):
+    """Images with a class each. Subclasses define `_image_and_target(index)`, both as the transforms get them."""
+
+    def _image_and_target(self, index: int) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Sample `index`: the image and its class, each through its transform."""
+        image, target = self._image_and_target(index)
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return image, target
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Any, Any]]:
+        """The samples at `indices`; the last of their transforms are done at once where that gives the same."""
+        first, rest = split(self.transform)
+        if not rest or not indices or type(self).__getitem__ is not Images.__getitem__:
+            return [self[i] for i in indices]
+        images, targets = [], []
+        for i in indices:
+            image, target = self._image_and_target(i)
+            for step in first:
+                image = step(image)
+            images.append(image)
+            targets.append(target if self.target_transform is None else self.target_transform(target))
+        return list(zip(finish(images, rest), targets))
+
+
+class ArrayImages(Images):
+    """Images in memory: `data`, uint8 of shape (n, H, W) or (n, H, W, 3), and their classes `targets`."""
 
     data: Any
     targets: Any
@@ -129,49 +160,66 @@ class GreyImages(VisionDataset):
         """The pixels as a transform sees them."""
         return pixels
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Sample `index`: the image and its class, each through its transform."""
-        row, target = self.data[index], int(self.targets[index])
-        image: Any = self._shown(row.array if isinstance(row, Tensor) else np.asarray(row))
-        if image.dtype != np.uint8 or image.ndim != 2 or not takes_pixels(self.transform):
-            image = grey_image(image)
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            target = self.target_transform(target)
-        return image, target
+    def _target(self, index: int) -> Any:
+        """The class of image `index`."""
+        return int(self.targets[index])
+
+    def _image_and_target(self, index: int) -> tuple[Any, Any]:
+        row, target = self.data[index], self._target(index)
+        return self._pillow_or_pixels(self._shown(row.array if isinstance(row, Tensor) else np.asarray(row))), target
+
+    def _pillow_or_pixels(self, pixels: np.ndarray) -> Any:
+        """What the transform is given for pixels of shape (H, W) or (H, W, 3)."""
+        if pixels.dtype == np.uint8 and pixels.ndim in (2, 3) and takes_pixels(self.transform):
+            return pixels
+        return image_of(pixels)
 
     def __getbatch__(self, indices: list[int]) -> Any:
         if self.target_transform is not None:  # the user's code: see __getitems__
             return NotImplemented
-        batch = self._at_once(indices)
-        return NotImplemented if batch is None else [batch[0], wrap(batch[1].astype(np.int64))]
+        batch = self._at_once(indices, draws=True)
+        return NotImplemented if batch is None else [batch[0], wrap(np.array(batch[1], np.int64))]
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Any, Any]]:
         """The samples at `indices`; their images are made at once where that gives the same."""
-        batch = self._at_once(indices) if type(self).__getitem__ is GreyImages.__getitem__ else None
+        own = type(self).__getitem__ is Images.__getitem__
+        change = self.target_transform
+        batch = self._at_once(indices, draws=change is None) if own else None
         if batch is None:
-            return [self[i] for i in indices]
-        change = self.target_transform or (lambda target: target)
-        return [(wrap(image), change(target)) for image, target in zip(batch[0].array, batch[1].tolist())]
+            return super().__getitems__(indices)
+        images, targets = batch
+        return [(wrap(row), target if change is None else change(target)) for row, target in zip(images.array, targets)]
 
-    def _at_once(self, indices: list[int]) -> tuple[Tensor, np.ndarray] | None:
+    def _at_once(self, indices: list[int], draws: bool) -> tuple[Tensor, list[int]] | None:
         """The transformed images at `indices` and their classes; None if that has to be done one by one."""
-        transform = on_batches(self.transform)
-        if transform is None or not are_plain(indices):
+        planes = self._planes()
+        if planes is None or not are_plain(indices):
             return None
-        if not (_holds(self.data, 3, "u1") and _holds(self.targets, 1, "iu")):
+        transform = on_batches(self.transform, planes.shape[-2:], planes.shape[1] == 3, draws)
+        if transform is None:
             return None
+        rows = np.array(indices, np.intp)
         try:
-            pixels, targets = self.data.array.take(indices, axis=0), self.targets.array.take(indices)
+            targets = self._targets_at(rows)
+            return None if targets is None else (transform(self._shown(planes.take(rows, axis=0))), targets)
         except IndexError:
             return None  # reading sample by sample names the wrong index
-        return transform(self._shown(pixels)), targets
 
+    def _planes(self) -> np.ndarray | None:
+        """`data` as (n, C, H, W), without copying; None if it is something else than this class loads."""
+        pixels = self.data.array if isinstance(self.data, Tensor) else self.data
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+            return None
+        if pixels.ndim == 4 and pixels.shape[3] == 3:
+            return pixels.transpose(0, 3, 1, 2)
+        return pixels[:, None] if pixels.ndim == 3 else None
 
-def _holds(value: Any, ndim: int, kinds: str) -> bool:
-    """Whether `value` is a tensor of `ndim` dimensions whose NumPy type is of these kinds, or is this type."""
-    if not isinstance(value, Tensor) or value.ndim != ndim:
-        return False
-    numpy_type = value.array.dtype
-    return numpy_type.kind in kinds if kinds != "u1" else numpy_type == np.uint8
+    def _targets_at(self, rows: np.ndarray) -> list[int] | None:
+        """The classes of these images as integers; None if they are something else."""
+        targets = self.targets.array if isinstance(self.targets, Tensor) else self.targets
+        if isinstance(targets, np.ndarray):
+            return targets.take(rows).tolist() if targets.ndim == 1 and targets.dtype.kind in "iu" else None
+        if not isinstance(targets, list):
+            return None
+        found = [targets[i] for i in rows.tolist()]
+        return found if all(type(target) is int for target in found) else None

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.tensor import wrap
 from ...errors import message
-from .base import GreyImages
+from .base import ArrayImages
 from .idx import parse_idx
 from .mnist import DIGITS
 
@@ -22,7 +22,7 @@ _TEST = 360
 _GREY = np.minimum(np.rint(np.arange(256) * (255 / 16)), 255).astype(np.uint8)  # 0 to 16 -> 0 to 255
 
 
-class Digits(GreyImages):
+class Digits(ArrayImages):
     """Small handwritten digits, read from the package itself.
 
     `data` holds the published counts of ink, 0 to 16. A transform, and Pillow, see them as grey: round(255 count / 16),

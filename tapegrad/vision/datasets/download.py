@@ -68,6 +68,13 @@ def unzip(path: Path) -> Path:
     return target
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step: under its name there is never a part of it."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
 def _download(url: str, path: Path, md5: str) -> None:
     part = path.with_name(path.name + ".part")
     continued = part.exists()

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import message
 from ...ops.random import Generator, randint, randn
 from ..transforms.batched import takes_pixels
-from ..transforms.functional import pixels_of, to_pil_image
+from ..transforms.pixels import pixels_of, to_pil_image
 from .base import VisionDataset
 
 

@@ -7,7 +7,9 @@ H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
 from __future__ import annotations
 
 import os
+import string
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,14 @@ import numpy as np
 
 from ...core.tensor import wrap
 from ...errors import message
-from .base import GreyImages, VisionDataset
-from .download import download, md5_of, unzip
+from .base import ArrayImages, VisionDataset
+from .download import download, md5_of, unzip, write_whole
 from .idx import find_idx, read_idx
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
-class MNIST(GreyImages):
+class MNIST(ArrayImages):
     """Handwritten digits: 60,000 images to train with, 10,000 to test with.
 
     The four IDX files, plain or gzipped, lie in `root/MNIST/raw`. Once they are there nothing is asked of the network.
@@ -123,11 +125,15 @@ class MNIST(GreyImages):
     def extra_repr(self) -> str:
         return f"Split: {'Train' if self.train else 'Test'}"
 
+    def _names(self) -> list[str]:
+        """The files of the images and of the classes, unzipped."""
+        split = "train" if self.train else "t10k"
+        return [f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"]
+
     def _load(self) -> None:
         """Read `data` and `targets`."""
-        folder, split = Path(self.raw_folder), "train" if self.train else "t10k"
-        names = [name.removesuffix(".gz") for name, _ in self.resources if name.startswith(split)]
-        paths = {name: find_idx(folder, name) for name in names}
+        folder = Path(self.raw_folder)
+        paths = {name: find_idx(folder, name) for name in self._names()}
         missing = [name for name, path in paths.items() if path is None]
         if missing:
             raise RuntimeError(
@@ -138,8 +144,8 @@ class MNIST(GreyImages):
                     fix="download=True; or put the files there; or from_folder(folder) for another folder",
                 )
             )
-        images_path, labels_path = sorted(paths.values(), key=str)
-        images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
+        images_path, labels_path = paths.values()
+        images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)  # type: ignore[arg-type]
         if len(images) != len(labels):
             raise RuntimeError(
                 message(
@@ -194,3 +200,92 @@ class FashionMNIST(MNIST):
         ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
     ]
     classes = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+
+
+class KMNIST(MNIST):
+    """Handwritten Japanese characters (kuzushiji) in the form of MNIST: 60,000 to train with, 10,000 to test with.
+
+    The files lie in `root/KMNIST/raw`; arguments, attributes and errors are those of `MNIST`.
+
+    >>> from tapegrad.vision import datasets
+    >>> datasets.KMNIST.classes[:3]
+    ['o', 'ki', 'su']
+    """
+
+    mirrors = ["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"]
+    resources = [
+        ("train-images-idx3-ubyte.gz", "bdb82020997e1d708af4cf47b453dcf7"),
+        ("train-labels-idx1-ubyte.gz", "e144d726b3acfaa3e44228e80efcd344"),
+        ("t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
+        ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
+    ]
+    classes = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+
+
+_SMALL, _CAPITAL = string.ascii_lowercase, string.ascii_uppercase
+_ALIKE = set("cijklmopsuvwxyz")  # small letters that are counted with their capitals
+_MERGED = sorted(set(string.digits + _CAPITAL + _SMALL) - _ALIKE)
+
+
+class EMNIST(MNIST):
+    """Handwritten letters and digits in the form of MNIST, in six divisions.
+
+    The files lie in `root/EMNIST/raw`. Images are published turned and mirrored; they are given as published.
+
+    Args:
+        root: folder that holds, or will hold, `EMNIST/raw`.
+        split: "byclass" (62 classes), "bymerge" and "balanced" (47: small letters like their capitals are one class),
+            "letters" (26, numbered from 1), "digits" or "mnist" (10).
+        kwargs: `train`, `transform`, `target_transform`, `download`, as of `MNIST`.
+
+    Raises:
+        ValueError: there is no such division. Otherwise as `MNIST`.
+
+    Reference: G. Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", arXiv:1702.05373.
+
+    >>> from tapegrad.vision import datasets
+    >>> datasets.EMNIST.classes_split_dict["letters"][:3]
+    ['N/A', 'a', 'b']
+    """
+
+    url = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
+    md5 = "58c8d27c78d21e728a6bc7b3cc06412e"
+    splits = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
+    classes_split_dict = {
+        "byclass": sorted(string.digits + _CAPITAL + _SMALL),
+        "bymerge": _MERGED,
+        "balanced": _MERGED,
+        "letters": ["N/A", *_SMALL],
+        "digits": list(string.digits),
+        "mnist": list(string.digits),
+    }
+
+    def __init__(self, root: str | Path, split: str, **kwargs: Any) -> None:
+        if split not in self.splits:
+            raise ValueError(message("EMNIST: no such split", got=repr(split), expected=", ".join(self.splits)))
+        self.split = split
+        super().__init__(root, **kwargs)
+        self.classes = self.classes_split_dict[split]
+
+    def _names(self) -> list[str]:
+        part = f"emnist-{self.split}-{'train' if self.train else 'test'}"
+        return [f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"]
+
+    def download(self) -> None:
+        """Get the archive of all divisions and unpack it, unless the files are there.
+
+        Raises:
+            RuntimeError: it could not be downloaded.
+        """
+        folder = Path(self.raw_folder)
+        if all(find_idx(folder, name) for name in self._names()):
+            return
+        base, _, name = self.url.rpartition("/")
+        with zipfile.ZipFile(download(name, [base], folder, self.md5)) as archive:
+            for member in archive.namelist():
+                leaf = member.rpartition("/")[2]
+                if leaf.startswith("emnist-") and leaf.endswith("-ubyte.gz"):
+                    write_whole(folder / leaf, archive.read(member))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}\nPart: {self.split}"

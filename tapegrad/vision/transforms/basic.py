@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -154,6 +155,38 @@ class Grayscale(Transform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_output_channels={self.num_output_channels})"
+
+
+class LinearTransformation(Transform):
+    """A tensor image of d = C H W values as the row vector (x - mean) M, in its own shape: whitening, for example.
+
+    Args:
+        transformation_matrix: M, shape (d, d).
+        mean_vector: mean, shape (d,).
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+
+    def __init__(self, transformation_matrix: Tensor, mean_vector: Tensor) -> None:
+        rows, columns = transformation_matrix.shape
+        if rows != columns or mean_vector.size(0) != rows:
+            got = f"{tuple(transformation_matrix.shape)} and {tuple(mean_vector.shape)}"
+            raise ValueError(message("LinearTransformation: shapes do not fit", got=got, expected="(d, d) and (d,)"))
+        self.transformation_matrix = transformation_matrix
+        self.mean_vector = mean_vector
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        n, d = tensor.numel(), self.transformation_matrix.size(0)
+        if math.prod(tensor.shape[-3:]) != d:
+            text = "LinearTransformation: the image has another number of values"
+            raise ValueError(message(text, got=tuple(tensor.shape), expected=f"{d} in the last three dimensions"))
+        rows = tensor.reshape(n // d, d) - self.mean_vector
+        return (rows @ self.transformation_matrix).reshape(tensor.shape)
+
+    def __repr__(self) -> str:
+        matrix, mean = self.transformation_matrix.tolist(), self.mean_vector.tolist()
+        return f"{type(self).__name__}(transformation_matrix={matrix}, mean_vector={mean})"
 
 
 class Lambda:

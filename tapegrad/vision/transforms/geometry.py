@@ -121,3 +121,44 @@ class Pad(Transform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
+
+
+class FiveCrop(Transform):
+    """The four corners of an image and its middle, as a tuple.
+
+    Args:
+        size: (height, width) of each, or one number for both.
+
+    >>> import tapegrad as torch
+    >>> from tapegrad.vision import transforms
+    >>> [part.shape for part in transforms.FiveCrop(2)(torch.zeros(1, 4, 4))][0]
+    torch.Size([1, 2, 2])
+    """
+
+    def __init__(self, size: int | Sequence[int]) -> None:
+        self.size = two_sizes(size)
+
+    def forward(self, img: Any) -> Any:
+        return F.five_crop(img, self.size)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size})"
+
+
+class TenCrop(FiveCrop):
+    """`FiveCrop` of an image and of its mirror image, as a tuple.
+
+    Args:
+        size: (height, width) of each, or one number for both.
+        vertical_flip: mirror top and bottom instead of left and right.
+    """
+
+    def __init__(self, size: int | Sequence[int], vertical_flip: bool = False) -> None:
+        super().__init__(size)
+        self.vertical_flip = vertical_flip
+
+    def forward(self, img: Any) -> Any:
+        return F.ten_crop(img, self.size, self.vertical_flip)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size}, vertical_flip={self.vertical_flip})"

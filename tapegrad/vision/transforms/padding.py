@@ -75,6 +75,21 @@ def pad_tensor(img: Tensor, padding: int | Sequence[int], fill: float, padding_m
     return out
 
 
+def pad_arrays(pixels: np.ndarray, padding: int | Sequence[int], fill: int, padding_mode: str) -> np.ndarray:
+    """`pad` of many Pillow images at once, as pixels of shape (..., H, W)."""
+    left, top, right, bottom = widths(padding)
+    check_mode(padding_mode)
+    height, width = pixels.shape[-2:]
+    if padding_mode != "constant":
+        rows = _sources(height, top, bottom, padding_mode, limit=False)
+        return pixels[..., rows[:, None], _sources(width, left, right, padding_mode, limit=False)]
+    out = np.full((*pixels.shape[:-2], height + top + bottom, width + left + right), fill, pixels.dtype)
+    inside = pixels[..., max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
+    top, left = max(top, 0), max(left, 0)
+    out[..., top : top + inside.shape[-2], left : left + inside.shape[-1]] = inside
+    return out
+
+
 def _sources(size: int, before: int, after: int, mode: str, limit: bool) -> np.ndarray:
     """The pixel that each pixel of a padded line of `size` pixels is taken from."""
     wanted = np.arange(-before, size + after)

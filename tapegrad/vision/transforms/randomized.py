@@ -3,6 +3,8 @@
 * a probability p: one `rand(1) < p`;
 * `RandomCrop`: `randint(H - h + 1)`, then `randint(W - w + 1)`; nothing where the image has that size already;
 * `RandomOrder`, `RandomChoice`: `shuffle` and `choices` of Python's `random`.
+
+Those of colours are in `jitter.py`, those that turn, tilt, resize and erase in `places.py`.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ class RandomCrop(Transform):
         return f"{type(self).__name__}(size={self.size}, padding={self.padding})"
 
 
-class _WithProbability(Transform):
+class WithProbability(Transform):
     """Something done to an image with probability p."""
 
     def __init__(self, p: float = 0.5) -> None:
@@ -105,7 +107,7 @@ class _WithProbability(Transform):
         return f"{type(self).__name__}(p={self.p})"
 
 
-class RandomHorizontalFlip(_WithProbability):
+class RandomHorizontalFlip(WithProbability):
     """Mirror left and right with probability `p`.
 
     >>> import tapegrad as torch
@@ -118,14 +120,14 @@ class RandomHorizontalFlip(_WithProbability):
         return F.hflip(img)
 
 
-class RandomVerticalFlip(_WithProbability):
+class RandomVerticalFlip(WithProbability):
     """Mirror top and bottom with probability `p`."""
 
     def _do(self, img: Any) -> Any:
         return F.vflip(img)
 
 
-class RandomGrayscale(_WithProbability):
+class RandomGrayscale(WithProbability):
     """Grey, with the number of channels kept, with probability `p`."""
 
     def __init__(self, p: float = 0.1) -> None:

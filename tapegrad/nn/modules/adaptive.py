@@ -1,0 +1,3 @@
+"""`torch.nn.modules.adaptive`: PyTorch's name for `tapegrad.nn.adaptive`."""
+
+from ..adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss

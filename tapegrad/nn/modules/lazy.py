@@ -1,0 +1,3 @@
+"""`torch.nn.modules.lazy`: PyTorch's name for `tapegrad.nn.lazy`."""
+
+from ..lazy import LazyModuleMixin as LazyModuleMixin
