@@ -62,9 +62,12 @@ from .modes import set_grad_enabled as set_grad_enabled
 from .shapes import Size as Size
 
 # the device
+from .backends.cpu.memory import keep_freed_memory as _keep_freed_memory
 from .backends.cpu.threads import get_num_threads as get_num_threads
 from .backends.cpu.threads import set_num_threads as set_num_threads
 from .backends.cpu.threads import use_deterministic_algorithms as use_deterministic_algorithms
+
+_keep_freed_memory()
 
 # the tape
 from .core import engine as _engine

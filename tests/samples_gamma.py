@@ -70,7 +70,7 @@ SAMPLES = {
              double=True, tolerance=1e-5)
     ],
     "_dirichlet_grad": [
-        case(positive(2, 3, low=0.05, high=0.95, seed=2), A, A + 1.5, expect=lambda x, a, s: elements(dirichlet_part)(x, a, s),
-             order=0, double=True, tolerance=1e-4)
+        case(positive(2, 3, low=0.05, high=0.95, seed=2), A, A + 1.5, expect=elements(dirichlet_part), order=0,
+             double=True, tolerance=1e-4)
     ],
 }  # fmt: skip

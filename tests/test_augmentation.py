@@ -205,7 +205,7 @@ def test_whole_turns_and_moves_are_exact():
     assert torch.equal(F.rotate(square, 90, expand=True), square.transpose(-1, -2).flip(-2))
     assert torch.equal(F.affine(x, 0, (1, 0), 1, 0)[..., 1:], x[..., :-1])
     assert torch.equal(F.affine(x, 0, (0, 0), 1, 0, BILINEAR, fill=[5.0, 6.0]), x)
-    assert tuple(F.rotate(x, 45, expand=True).shape) == (2, 6, 6)
+    assert tuple(F.rotate(x, 45, expand=True).shape) == (2, 5, 6)  # torchvision's
     assert tuple(F.rotate(x[0], 30).shape) == (3, 4) and tuple(F.rotate(x.expand(5, 2, 3, 4), 30).shape) == (5, 2, 3, 4)
     square = [[0, 0], [3, 0], [3, 2], [0, 2]]
     assert torch.allclose(F.perspective(x, square, square), x, atol=1e-4)

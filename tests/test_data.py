@@ -417,7 +417,7 @@ def test_worker_init_fn_runs_once_in_each_worker():
     loader = DataLoader(dataset, num_workers=2, worker_init_fn=init, persistent_workers=True)
     list(loader)
     list(loader)
-    assert started == [(0, 0, True), (1, 1, True)]
+    assert sorted(started) == [(0, 0, True), (1, 1, True)]
 
 
 class Broken(Dataset):

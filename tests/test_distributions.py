@@ -49,7 +49,8 @@ def t(*values: float) -> torch.Tensor:
 DISTRIBUTIONS = [
     Bernoulli(t(0.3)), Beta(t(2.0), t(0.7)), Binomial(9, t(0.3)), Exponential(t(2.0)), Gamma(t(0.6), t(2.0)),
     Gumbel(t(1.0), t(2.0)), Laplace(t(1.0), t(2.0)), LogNormal(t(0.1), t(0.4)), Normal(t(1.0), t(2.0)),
-    Pareto(t(1.0), t(6.0)), Poisson(t(3.5)), Poisson(t(30.0)), StudentT(t(7.0), t(1.0), t(2.0)), Uniform(t(-1.0), t(3.0)),
+    Pareto(t(1.0), t(6.0)), Poisson(t(3.5)), Poisson(t(30.0)), StudentT(t(7.0), t(1.0), t(2.0)),
+    Uniform(t(-1.0), t(3.0)),
     Weibull(t(1.0), t(1.5)), Dirichlet(t(0.5, 2.0, 3.0)), MultivariateNormal(t(1.0, 2.0), torch.eye(2, **T64) * 2),
     MixtureSameFamily(Categorical(t(0.3, 0.7)), Normal(t(-1.0, 2.0), t(0.5, 1.0))),
 ]  # fmt: skip

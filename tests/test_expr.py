@@ -316,7 +316,7 @@ def test_an_operand_may_be_called_out_or_number():
 
 def test_direct_ufuncs_are_found():
     assert kernels.direct(X + Y, ("x", "y")) is np.add
-    assert kernels.direct(e.tanh(X), ("x",)) is np.tanh
+    assert kernels.direct(e.sqrt(X), ("x",)) is np.sqrt
     assert kernels.direct(Y + X, ("x", "y")) is None
     assert kernels.direct(e.tanh(X) * 2, ("x",)) is None
 

@@ -1,14 +1,20 @@
-"""Pictures of many images. Numbers marked so come from torchvision 0.28."""
+"""Pictures of many images, image files, and torchvision's names. Numbers marked so come from torchvision 0.28."""
 
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tapegrad as torch
+from tapegrad.vision import io as files
 from tapegrad.vision.utils import draw_bounding_boxes, make_grid, save_image
+
+ROOT = Path(torch.__file__).resolve().parent.parent
 
 
 def test_a_grid():
@@ -86,3 +92,51 @@ def test_errors_say_what_is_wrong(attempt, kind, text):
     pytest.importorskip("PIL.Image")
     with pytest.raises(kind, match=text):
         attempt()
+
+
+# ---- files ---------------------------------------------------------------------------------------------------
+
+
+def test_image_files(tmp_path):
+    pytest.importorskip("PIL.Image")
+    image = torch.arange(3 * 4 * 5, dtype=torch.uint8).view(3, 4, 5)
+    files.write_png(image, tmp_path / "a.png")
+    assert torch.equal(files.read_image(str(tmp_path / "a.png")), image)
+    content = files.read_file(tmp_path / "a.png")
+    assert content.dtype == torch.uint8 and content.ndim == 1
+    assert torch.equal(files.decode_image(content), image) and torch.equal(
+        files.decode_image(tmp_path / "a.png"), image
+    )
+    assert tuple(files.read_image(tmp_path / "a.png", "gray").shape) == (1, 4, 5)
+    assert tuple(files.decode_image(content, files.ImageReadMode.RGB_ALPHA).shape) == (4, 4, 5)
+    files.write_file(tmp_path / "b.png", content)
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    files.write_jpeg(torch.full((1, 8, 8), 77, dtype=torch.uint8), tmp_path / "c.jpg", quality=90)
+    assert torch.equal(files.read_image(tmp_path / "c.jpg"), torch.full((1, 8, 8), 77, dtype=torch.uint8))
+    with pytest.raises(RuntimeError, match="no image that can be read\n  where: 2 bytes"):
+        files.decode_image(content[:2])
+    with pytest.raises(RuntimeError, match="only uint8 images"):
+        files.write_png(torch.zeros(3, 2, 2), tmp_path / "d.png")
+
+
+def test_torchvision_is_answered(tmp_path):
+    """`tapegrad run` answers every import of torchvision's that there is."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import torchvision\n"
+        "import torchvision.transforms as T\n"
+        "import torchvision.transforms.functional as TF\n"
+        "from torchvision import datasets, io, models, transforms, utils\n"
+        "from torchvision.datasets import CIFAR10, FakeData, ImageFolder\n"
+        "from torchvision.datasets.folder import default_loader\n"
+        "from torchvision.io import read_image\n"
+        "from torchvision.models import ResNet18_Weights, resnet18\n"
+        "from torchvision.models.resnet import BasicBlock\n"
+        "from torchvision.transforms import InterpolationMode\n"
+        "from torchvision.utils import make_grid, save_image\n"
+        "print(torchvision.__version__, torchvision.models is models, T.functional is TF, ResNet18_Weights.DEFAULT)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tapegrad", "run", str(program)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.stdout, done.stderr) == ("0.28.0 True True ResNet18_Weights.IMAGENET1K_V1\n", "")

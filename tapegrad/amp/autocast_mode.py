@@ -177,9 +177,7 @@ def clear_autocast_cache() -> None:
 # ---- functions with a backward of their own ------------------------------------------------------------------------
 
 
-def custom_fwd(
-    fwd: Callable | None = None, *, device_type: str, cast_inputs: dtypes.dtype | None = None
-) -> Callable:
+def custom_fwd(fwd: Callable | None = None, *, device_type: str, cast_inputs: dtypes.dtype | None = None) -> Callable:
     """Say how the `forward` of an `autograd.Function` behaves under autocast.
 
     Args:

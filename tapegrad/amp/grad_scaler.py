@@ -204,7 +204,7 @@ class GradScaler:
         """The factor; 1.0 if the scaler is off."""
         if not self._enabled:
             return 1.0
-        return self._init_scale if self._scale is None else self._scale.item()
+        return self._init_scale if self._scale is None else float(self._scale.array)
 
     def get_growth_factor(self) -> float:
         """What the factor is multiplied by after enough steps without overflow."""
@@ -233,7 +233,7 @@ class GradScaler:
     def _get_growth_tracker(self) -> int:
         if not self._enabled:
             return 0
-        return self._init_growth_tracker if self._growth_tracker is None else self._growth_tracker.item()
+        return self._init_growth_tracker if self._growth_tracker is None else int(self._growth_tracker.array)
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 

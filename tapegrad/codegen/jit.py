@@ -72,6 +72,7 @@ class _Machine:
         self.target = target.create_target_machine(cpu=name, features=features, opt=2, reloc="pic", codemodel="small")
         self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target)
         self.lanes = {"float": 16 if wide else 8, "double": 8 if wide else 4}
+        self.loaded: dict[str, int] = {}
         version = ".".join(map(str, binding.llvm_version_info))
         self.key = f"{VERSION} {self.triple} {name} {features} {version} {np.__version__}"
 
@@ -135,21 +136,29 @@ def _write(name: str, code: bytes) -> None:
 # ---- compiling -------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def compile_module(text: str, function: str) -> int:
-    """The address of a function of a module, from the cache or newly compiled."""
+def compile_module(text: str, function: str, symbol: str = "") -> int:
+    """The address of a function of a module, from the cache or newly compiled.
+
+    Args:
+        text: the module.
+        function: its name there.
+        symbol: its name among all that is loaded, where other modules call it.
+    """
     machine = _machine()
     assert machine is not None
     name = hashlib.sha256(f"{machine.key}\n{text}".encode()).hexdigest()[:40]
-    symbol = f"tapegrad_{name}"
+    symbol = symbol or f"tapegrad_{name}"
     with _lock:
+        if symbol in machine.loaded:
+            return machine.loaded[symbol]
         code = _read(name)
         if code is None:
             code = _emit(machine, text.replace(f"@{function}(", f"@{symbol}("))
             _write(name, code)
         machine.engine.add_object_file(machine.binding.ObjectFileRef.from_data(code))
         machine.engine.finalize_object()
-        return machine.engine.get_function_address(symbol)
+        machine.loaded[symbol] = machine.engine.get_function_address(symbol)
+        return machine.loaded[symbol]
 
 
 def _emit(machine: _Machine, text: str) -> bytes:
@@ -174,12 +183,15 @@ def ufunc(root: expr.Expr, parameters: Sequence[str], dtypes: Sequence[np.dtype]
     assert machine is not None
     types = [NAMES[d] for d in dtypes]
     try:
-        text, result = llvm.lower(root, parameters, types, NAMES[real], machine.lanes[NAMES[real]])
+        program = llvm.lower(root, parameters, types, NAMES[real], machine.lanes[NAMES[real]])
     except llvm.Unsupported:
         return None
-    loop = compile_module(llvm.driver([*types, result], machine.lanes[NAMES[real]]), "kernel")
-    body = compile_module(text, "body")
-    return _register(loop, body, [*dtypes, _TYPES[result]], f"kernel({', '.join(parameters)})", expr.show(root))
+    with _lock:
+        for name, text in program.needs.items():
+            compile_module(text, name, name)
+        body = compile_module(program.text, "body")
+        loop = compile_module(llvm.driver([*types, program.result], machine.lanes[NAMES[real]]), "kernel")
+    return _register(loop, body, [*dtypes, _TYPES[program.result]], f"kernel({', '.join(parameters)})", expr.show(root))
 
 
 @functools.cache

@@ -18,11 +18,11 @@ of its sides, so no warning comes from here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ir import expr
 from . import vecmath
-from .vectors import Code, Value, literal, select
+from .vectors import Code, Value, select
 
 MEMORY = {"float": "float", "double": "double", "i1": "i8"}  # how a type lies in memory
 SIZES = {"float": 4, "double": 8, "i1": 1}
@@ -33,8 +33,16 @@ class Unsupported(Exception):
     """There is no vector code for an operator."""
 
 
-def lower(root: expr.Expr, parameters: Sequence[str], types: Sequence[str], real: str, lanes: int) -> tuple[str, str]:
-    """The module with the `body` of an expression, and the type of its result.
+class Program(NamedTuple):
+    """An expression as a module with its `body`."""
+
+    text: str
+    result: str  # the type of the result
+    needs: dict[str, str]  # functions of other modules that it calls: those modules
+
+
+def lower(root: expr.Expr, parameters: Sequence[str], types: Sequence[str], real: str, lanes: int) -> Program:
+    """Write the vector code of an expression.
 
     Args:
         root: the expression.
@@ -55,7 +63,7 @@ def lower(root: expr.Expr, parameters: Sequence[str], types: Sequence[str], real
             loads.append(f"  %on{k} = icmp ne {code.vector('i8')} %in{k}, splat (i8 0)")
         operands[name] = code.argument(f"%{'on' if type == 'i1' else 'in'}{k}", type)
     result = evaluate(root, operands, code, real)
-    return _module(code, loads, result, len(types)), result.type
+    return Program(_module(code, loads, result, len(types)), result.type, code.needs)
 
 
 # ---- the expression --------------------------------------------------------------------------------------------------
@@ -168,9 +176,8 @@ _RULES: dict[str, Callable[..., Value]] = {
 
 
 def _module(code: Code, loads: list[str], result: Value, n: int) -> str:
-    """The text of a module with `body` and what it needs."""
-    parts = [_body(code, loads, result, n), *code.definitions.values(), *sorted(code.declarations)]
-    return "\n".join(parts) + "\n"
+    """The text of the module with `body`."""
+    return "\n".join([_body(code, loads, result, n), *sorted(code.declarations)]) + "\n"
 
 
 def _body(code: Code, loads: list[str], result: Value, n: int) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 
 BITS = {"float": "i32", "double": "i64"}
 REAL = {"i32": "float", "i64": "double"}
+PIECE = 4  # coefficients of a polynomial that are evaluated one after the other
 _SIZES = {"float": 32, "double": 64, "i32": 32, "i64": 64}
 
 
@@ -168,7 +169,7 @@ class Code:
         self.lines: list[str] = []
         self.block = "loop"  # the label of the block that lines are added to
         self.declarations: set[str] = set()
-        self.definitions: dict[str, str] = {}  # functions and tables that the lines refer to
+        self.needs: dict[str, str] = {}  # functions that the lines call, by name: the modules that define them
         self._known: dict[str, Value] = {}
         self._count = 0
 
@@ -222,16 +223,18 @@ class Code:
         return self.emit(f"call {vector} {full}({', '.join(self.lift(a, type).typed for a in args)})", type)
 
     def rare(self, mask: Value, function: str, x: Value, usual: tuple[Value, ...]) -> list[Value]:
-        """`usual`, or what `function(x, mask, *usual)` gives if the mask is set in any lane: a branch hardly ever taken."""
+        """`usual`, or what `@function(x, mask, *usual)` gives if the mask is set in any lane: a rare branch."""
         n, before = self.name()[1:], self.block
         vectors = [self.vector(v.type) for v in usual]
         whole = f"{{ {', '.join(vectors)} }}"
+        operands = (x, mask, *usual)
+        self.declarations.add(f"declare {whole} @{function}({', '.join(self.vector(v.type) for v in operands)})")
         self.declarations.add(f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.vector('i1')})")
         self.lines += [
             f"  %any{n} = call i1 @llvm.vector.reduce.or.v{self.lanes}i1({mask.typed})",
             f"  br i1 %any{n}, label %rare{n}, label %join{n}",
             f"rare{n}:",
-            f"  %rare{n}.all = call {whole} {function}({', '.join(v.typed for v in (x, mask, *usual))})",
+            f"  %rare{n}.all = call {whole} @{function}({', '.join(v.typed for v in operands)})",
             *(f"  %rare{n}.{i} = extractvalue {whole} %rare{n}.all, {i}" for i in range(len(usual))),
             f"  br label %join{n}",
             f"join{n}:",
@@ -252,12 +255,21 @@ def select(condition: Value, x: Any, y: Any) -> Value:
 
 
 def polynomial(x: Value, coefficients: Any) -> Value:
-    """`c[0] + c[1] x + c[2] x**2 + ...` by Horner's rule with fused multiply-adds."""
-    *rest, found = coefficients
-    found = x.code.lift(found, x.type)
-    for c in reversed(rest):
-        found = found.fma(x, c)
-    return found
+    """`c[0] + c[1] x + c[2] x**2 + ...`: short pieces by Horner's rule, which are put together in pairs (Estrin).
+
+    One long chain of multiply-adds would wait four cycles for each; the pieces overlap.
+    """
+    n = len(coefficients)
+    if n <= PIECE:
+        *rest, found = coefficients
+        found = x.code.lift(found, x.type)
+        for c in reversed(rest):
+            found = found.fma(x, c)
+        return found
+    half, power = 1, x
+    while 2 * half < n:
+        half, power = 2 * half, power * power
+    return polynomial(x, coefficients[half:]).fma(power, polynomial(x, coefficients[:half]))
 
 
 def literal(value: Any, type: str) -> str:

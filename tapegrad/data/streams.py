@@ -122,7 +122,8 @@ class CountedGenerator(Generator):
 
     def manual_seed(self, seed: int) -> Generator:
         self._base: Tensor | None = None
-        return super().manual_seed(seed)
+        super().manual_seed(seed)
+        return self
 
     def set_state(self, state: Tensor) -> Generator:  # type: ignore[override]
         self._base = None

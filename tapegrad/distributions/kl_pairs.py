@@ -124,9 +124,7 @@ def _to_pareto(p: Any, q: Pareto) -> Tensor:
 _negative: Callable = lambda p, q: p.low < 0
 register_kl(Uniform, Beta)(_outside(_to_beta, lambda p, q: (p.high > 1) | (p.low < 0)))
 # PyTorch takes these two as infinite where the ends meet, too
-register_kl(Uniform, ContinuousBernoulli)(
-    _outside(_to_continuous_bernoulli, lambda p, q: (p.high >= 1) | (p.low <= 0))
-)
+register_kl(Uniform, ContinuousBernoulli)(_outside(_to_continuous_bernoulli, lambda p, q: (p.high >= 1) | (p.low <= 0)))
 register_kl(ContinuousBernoulli, Uniform)(_outside(_to_uniform, lambda p, q: (q.high <= 1) | (q.low >= 0)))
 register_kl(Uniform, Exponential)(_outside(_to_exponential, _negative))
 register_kl(Uniform, Gamma)(_outside(_to_gamma, _negative))

@@ -43,8 +43,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         ValueError: cutoffs that are not increasing numbers between 1 and `n_classes - 1`.
 
     >>> import tapegrad as torch
-    >>> layer = torch.nn.AdaptiveLogSoftmaxWithLoss(8, 20, cutoffs=[4, 10])
-    >>> layer(torch.zeros(5, 8), torch.tensor([0, 5, 11, 19, 3])).output.shape
+    >>> layer = torch.nn.AdaptiveLogSoftmaxWithLoss(16, 20, cutoffs=[4, 10])
+    >>> layer(torch.zeros(5, 16), torch.tensor([0, 5, 11, 19, 3])).output.shape
     torch.Size([5])
     """
 

@@ -123,9 +123,9 @@ class _LazyConvMixin(LazyModuleMixin):
     """A convolution that learns `in_channels` from its first input."""
 
     def _forget_shapes(self: Any, device: Any, dtype: Any) -> None:
-        self.weight = UninitializedParameter(device=device, dtype=dtype)
-        if self.bias is not None:
-            self.bias = UninitializedParameter(device=device, dtype=dtype)
+        for name in ("weight", "bias"):
+            if getattr(self, name) is not None:
+                setattr(self, name, UninitializedParameter(device=device, dtype=dtype))
 
     def reset_parameters(self: Any) -> None:
         """Draw new initial values, if the shapes are known."""
@@ -171,7 +171,7 @@ class _LazyConv(_LazyConvMixin):
         dtype: Any = None,
     ) -> None:
         numbers = kernel_size, stride, padding, dilation, groups
-        super().__init__(0, out_channels, *numbers, bias, padding_mode)
+        super().__init__(0, out_channels, *numbers, bias, padding_mode)  # type: ignore[call-arg]
         self._forget_shapes(device, dtype)
 
 
@@ -217,7 +217,7 @@ class _LazyConvTranspose(_LazyConvMixin):
         dtype: Any = None,
     ) -> None:
         numbers = kernel_size, stride, padding, output_padding, groups
-        super().__init__(0, out_channels, *numbers, bias, dilation, padding_mode)
+        super().__init__(0, out_channels, *numbers, bias, dilation, padding_mode)  # type: ignore[call-arg]
         self._forget_shapes(device, dtype)
 
 
@@ -256,16 +256,16 @@ class _LazyNorm(LazyModuleMixin):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(0, eps, momentum, False, False)
-        self.affine = affine
-        self.track_running_stats = track_running_stats
+        super().__init__(0, eps, momentum, False, False)  # type: ignore[call-arg]
+        self.__dict__.update(affine=affine, track_running_stats=track_running_stats)
+        made: dict[str, Any] = {"device": device, "dtype": dtype}
         if affine:
-            self.weight = UninitializedParameter(device=device, dtype=dtype)
-            self.bias = UninitializedParameter(device=device, dtype=dtype) if bias else None
+            self.register_parameter("weight", UninitializedParameter(**made))
+            self.register_parameter("bias", UninitializedParameter(**made) if bias else None)
         if track_running_stats:
-            self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
-            self.running_var = UninitializedBuffer(device=device, dtype=dtype)
-            self.num_batches_tracked = tensor(0)
+            self.register_buffer("running_mean", UninitializedBuffer(**made))
+            self.register_buffer("running_var", UninitializedBuffer(**made))
+            self.register_buffer("num_batches_tracked", tensor(0))
 
     def reset_parameters(self: Any) -> None:
         """Reset statistics, weights and biases, if the shapes are known."""

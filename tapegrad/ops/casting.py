@@ -52,7 +52,12 @@ def widest(function: Callable) -> Callable:
     return _guarded(function, None)
 
 
-def _guarded(function: Callable, target: Callable[[Setting], dtypes.dtype] | None) -> Callable:
+def alone(function: Callable) -> Callable:
+    """Mark an operation that autocast leaves alone although it is made of marked ones."""
+    return _guarded(function, lambda now: None)
+
+
+def _guarded(function: Callable, target: Callable[[Setting], dtypes.dtype | None] | None) -> Callable:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if on and "out" not in kwargs:
             now = setting.get()
@@ -71,9 +76,11 @@ def _guarded(function: Callable, target: Callable[[Setting], dtypes.dtype] | Non
     return guarded
 
 
-def _run(function: Callable, now: Setting, dtype: dtypes.dtype, args: tuple, kwargs: dict) -> Any:
+def _run(function: Callable, now: Setting, dtype: dtypes.dtype | None, args: tuple, kwargs: dict) -> Any:
     token = setting.set(None)
     try:
+        if dtype is None:
+            return function(*args, **kwargs)
         converted = [_cast(a, dtype, now) for a in args]
         return function(*converted, **{name: _cast(a, dtype, now) for name, a in kwargs.items()})
     finally:

@@ -166,22 +166,28 @@ def _(x, p):
 @_pdist.grad("x")
 def _(g, x, out, p, x_shape):
     n = x_shape[0]
-    number, apart = _numbers(n)
     if g.__class__ is not Array:
+        number, apart = _numbers(n)
         g, out = where(wrap(apart), g[wrap(number)], 0.0), where(wrap(apart), out[wrap(number)], 0.0)
         return sum(_slopes(g, x, x, out, p), -2)
-    dx = np.zeros_like(x)
-    if len(g) == 0:
+    dx, columns = np.zeros_like(x), np.ascontiguousarray(x.T)
+    if p == 2:
+        factor = _square(np.divide(g, out, out=np.zeros_like(g), where=out != 0), n)
+        for rows in _blocks(n, x_shape[1]):
+            dx[rows] = np.einsum("ij,kij->ik", factor[rows], columns[:, rows, None] - columns[:, None])
         return dx
-    columns = np.ascontiguousarray(x.T)
+    g, out = _square(g, n), _square(out, n)
     for rows in _blocks(n, x_shape[1]):
-        own = np.where(apart[rows], g[number[rows]], 0), np.where(apart[rows], out[number[rows]], 0)
-        if p == 2:
-            factor = np.divide(*own, out=np.zeros_like(own[0]), where=own[1] != 0)
-            dx[rows] = np.einsum("ij,kij->ik", factor, columns[:, rows, None] - columns[:, None])
-        else:
-            dx[rows] = _slopes(own[0], x[rows], x, own[1], p).sum(-2)
+        dx[rows] = _slopes(g[rows], x[rows], x, out[rows], p).sum(-2)
     return dx
+
+
+def _square(pairs: np.ndarray, n: int) -> np.ndarray:
+    """What belongs to each pair i < j as a symmetric matrix."""
+    found = np.zeros((n, n), pairs.dtype)
+    found[~np.tri(n, dtype=bool)] = pairs
+    found += found.T
+    return found
 
 
 def _blocks(n: int, width: int) -> list[slice]:

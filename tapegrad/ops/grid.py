@@ -106,7 +106,7 @@ def _(g, dy, at, x_shape):
 Taps = list[tuple[Array, "Tensor | None"]]
 
 
-def _pixels(coordinate: Tensor, n: int, corners: bool) -> Tensor:
+def _pixels(coordinate: Any, n: int, corners: bool) -> Any:
     """Where coordinates of [-1, 1] lie among n pixels: the ends are the first and last pixel, or their outer sides."""
     return (coordinate + 1) * ((n - 1) / 2) if corners else ((coordinate + 1) * n - 1) / 2
 
@@ -330,9 +330,9 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
     >>> import tapegrad as torch
     >>> theta = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
-    >>> torch.nn.functional.affine_grid(theta, (1, 1, 1, 2), align_corners=True)
-    tensor([[[[-1.,  0.],
-              [ 1.,  0.]]]])
+    >>> torch.nn.functional.affine_grid(theta, (1, 1, 1, 2), align_corners=False)
+    tensor([[[[-0.5000,  0.0000],
+              [ 0.5000,  0.0000]]]])
     """
     if not theta.is_floating_point():
         raise ValueError(errors.message("affine_grid: Expected theta to be floating point", got=theta.dtype))

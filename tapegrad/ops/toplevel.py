@@ -13,6 +13,7 @@ import numpy as np
 from .. import errors
 from ..core.tensor import Tensor, wrap
 from . import bags, ctc, loss, margin, norm
+from .casting import alone
 from .conv import conv1d
 from .dropout import alpha_dropout, dropout, feature_alpha_dropout, feature_dropout
 from .embedding import embedding as _embedding
@@ -97,6 +98,7 @@ def embedding_bag(
 # ---- bilinear forms and convolution ----------------------------------------------------------------------------------
 
 
+@alone
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`y_k = x1^T A_k x2 + b_k` (composed of products).
 

@@ -2,8 +2,8 @@
 
 from . import lr_scheduler as lr_scheduler
 from . import swa_utils as swa_utils
-from .adafactor import Adafactor as Adafactor
 from .adadelta import Adadelta as Adadelta
+from .adafactor import Adafactor as Adafactor
 from .adagrad import Adagrad as Adagrad
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
@@ -13,9 +13,9 @@ from .lbfgs import LBFGS as LBFGS
 from .muon import Muon as Muon
 from .nadam import NAdam as NAdam
 from .optimizer import Optimizer as Optimizer
-from .swap import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 from .radam import RAdam as RAdam
 from .rmsprop import RMSprop as RMSprop
 from .rprop import Rprop as Rprop
 from .sgd import SGD as SGD
 from .sparse_adam import SparseAdam as SparseAdam
+from .swap import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state

@@ -78,7 +78,9 @@ class Adafactor(EachOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor) -> None:
+    def _update(
+        self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor
+    ) -> None:
         if not state:
             state["step"] = number_tensor(0.0)
             shapes = {"row_var": (*g.shape[:-1], 1), "col_var": (*g.shape[:-2], 1, *g.shape[-1:])}

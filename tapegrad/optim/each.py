@@ -57,7 +57,9 @@ class EachOptimizer(Optimizer):
             self._update(array, g, state, group, p)
         p.bump()
 
-    def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor) -> None:
+    def _update(
+        self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor
+    ) -> None:
         """Change `p` in place, and the state; both arrays have the type in which to compute."""
         raise NotImplementedError
 
@@ -65,7 +67,7 @@ class EachOptimizer(Optimizer):
 def rate_of(group: dict[str, Any]) -> float:
     """The learning rate as a number."""
     rate = group["lr"]
-    return rate.item() if isinstance(rate, Tensor) else rate
+    return float(rate.array) if isinstance(rate, Tensor) else rate
 
 
 def mix(kept: Tensor, new: np.ndarray, weight: float) -> np.ndarray:

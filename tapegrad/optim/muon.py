@@ -90,7 +90,9 @@ class Muon(EachOptimizer):
                     fix = "give the other parameters to an optimizer of their own, AdamW for instance"
                     raise ValueError(message(what, got=f"a parameter of shape {tuple(p.shape)}", fix=fix))
 
-    def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor) -> None:
+    def _update(
+        self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor
+    ) -> None:
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = wrap(np.zeros_like(owner.array))
         momentum, lr = group["momentum"], rate_of(group)

@@ -98,7 +98,9 @@ class Packed:
             for shape, start, end in zip(shapes[first:last], ends[first:last], ends[first + 1 :]):
                 self.temporaries.append([t[start - low : end - low].reshape(shape) for t in scratch])
             high = ends[last]
-            self.chunks.append(Chunk(slice(first, last), [b[low:high] for b in buffers], [t[: high - low] for t in scratch]))
+            self.chunks.append(
+                Chunk(slice(first, last), [b[low:high] for b in buffers], [t[: high - low] for t in scratch])
+            )
             first = last
 
     def holds(self, members: list[Tensor], states: Mapping[Tensor, dict[str, Tensor]]) -> bool:

@@ -301,7 +301,8 @@ class RuleOptimizer(Optimizer):
 
 def _values(program: Program, options: dict[str, Any]) -> list[float]:
     """The options of a program that are numbers, in its order."""
-    return [float(v) if isinstance(v, Tensor) else v for v in map(options.get, program.options)]
+    values: list[Any] = [options[name] for name in program.options]
+    return [float(v) if isinstance(v, Tensor) else v for v in values]
 
 
 def evaluate(roots: dict[str, expr.Expr], known: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ class SparseAdam(EachOptimizer):
     """Adam that leaves rows alone, state included, whose gradient is zero: those of an embedding that were not used.
 
     With g a row of the gradient that is not all zeros, at step t: m' = beta1 * m + (1 - beta1) * g,
-    v' = beta2 * v + (1 - beta2) * g ** 2, p' = p - lr * sqrt(1 - beta2 ** t) / (1 - beta1 ** t) * m' / (sqrt(v') + eps).
+    v' = beta2 * v + (1 - beta2) * g ** 2 and
+    p' = p - lr * sqrt(1 - beta2 ** t) / (1 - beta1 ** t) * m' / (sqrt(v') + eps).
     PyTorch's takes sparse gradients and updates the rows that they hold; here gradients are dense.
 
     Args:
@@ -63,7 +64,9 @@ class SparseAdam(EachOptimizer):
                 if p.is_complex():
                     raise ValueError(message("SparseAdam does not support complex parameters", got=p.dtype))
 
-    def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor) -> None:
+    def _update(
+        self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], group: dict[str, Any], owner: Tensor
+    ) -> None:
         if not state:
             state["step"] = 0
             state["exp_avg"] = wrap(np.zeros_like(owner.array))

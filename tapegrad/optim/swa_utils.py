@@ -1,10 +1,10 @@
 """Averages of a model's parameters over its training: equal weights (SWA), or exponential ones (EMA).
 
-    averaged = AveragedModel(model)                             # or multi_avg_fn=get_ema_multi_avg_fn(0.999)
-    for ...:
-        train(model)
-        averaged.update_parameters(model)
-    update_bn(loader, averaged)                                 # the statistics of batch norm belong to the average
+averaged = AveragedModel(model)                             # or multi_avg_fn=get_ema_multi_avg_fn(0.999)
+for ...:
+    train(model)
+    averaged.update_parameters(model)
+update_bn(loader, averaged)                                 # the statistics of batch norm belong to the average
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
     _check_decay(decay)
 
     @no_grad()
-    def ema_update(ema_param: Tensor, current_param: Tensor, num_averaged: Any) -> Tensor:
+    def ema_update(ema_param: Any, current_param: Any, num_averaged: Any) -> Any:
         return decay * ema_param + (1 - decay) * current_param
 
     return ema_update
@@ -230,7 +230,7 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
 class SWALR(LRScheduler):
     """Go from the optimizer's rates to fixed ones, for the time in which parameters are averaged.
 
-    lr = swa_lr * a + lr0 * (1 - a), with a = t or (1 - cos(pi * t)) / 2, and t from 0 to 1 in `anneal_epochs` steps. Each
+    lr = swa_lr * a + lr0 * (1 - a), with a = t or (1 - cos(pi * t)) / 2, t from 0 to 1 in `anneal_epochs` steps. Each
     step starts from the current rate, so that the schedule can take over from another one.
 
     Args:

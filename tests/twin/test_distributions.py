@@ -1,11 +1,13 @@
-"""Every name of torch.distributions against PyTorch: draws, densities, moments, derivatives, divergences, shapes, texts."""
+"""Every name of torch.distributions against PyTorch: draws, densities, moments, derivatives, divergences, texts."""
+
+# ruff: noqa: B023  (functions that are made in loops are called there)
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pickle
 import warnings
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +26,10 @@ M2 = [[2.0, 0.6], [0.6, 1.0]]
 L2 = [[1.2, 0.0], [-0.4, 0.8]]
 CASES: dict[str, list[dict[str, Any]]] = {
     "Bernoulli": [{"probs": [0.3, 0.9]}, {"logits": [[0.5], [-2.0]]}, {"probs": 0.25}],
-    "Beta": [{"concentration1": [0.5, 2.0, 30.0], "concentration0": [1.5, 0.2, 7.0]}, {"concentration1": 2.0, "concentration0": 3.0}],
+    "Beta": [
+        {"concentration1": [0.5, 2.0, 30.0], "concentration0": [1.5, 0.2, 7.0]},
+        {"concentration1": 2.0, "concentration0": 3.0},
+    ],
     "Binomial": [{"total_count": 5, "probs": [0.3, 0.9]}, {"total_count": 40, "logits": [0.5, -2.0]}],
     "Categorical": [{"probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]}, {"logits": [0.5, -2.0, 1.0]}],
     "Cauchy": [{"loc": [0.5, -2.0], "scale": [1.0, 3.0]}, {"loc": 0.0, "scale": 1.0}],
@@ -44,40 +49,56 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "LKJCholesky": [{"dim": 3, "concentration": [0.5, 2.0]}, {"dim": 2, "concentration": 1.0}],
     "Laplace": [{"loc": [0.5, -2.0], "scale": [1.0, 3.0]}, {"loc": 0.0, "scale": 1.0}],
     "LogNormal": [{"loc": [0.5, -2.0], "scale": [1.0, 0.3]}, {"loc": 0.0, "scale": 1.0}],
-    "LogisticNormal": [{"loc": [[0.5, -2.0], [0.0, 1.0]], "scale": [[1.0, 0.3], [0.5, 2.0]]}, {"loc": 0.0, "scale": 1.0}],
+    "LogisticNormal": [
+        {"loc": [[0.5, -2.0], [0.0, 1.0]], "scale": [[1.0, 0.3], [0.5, 2.0]]},
+        {"loc": 0.0, "scale": 1.0},
+    ],
     "LowRankMultivariateNormal": [
         {"loc": [0.5, -2.0, 1.0], "cov_factor": [[1.0], [0.5], [-1.0]], "cov_diag": [1.0, 0.3, 2.0]},
         {"loc": [[0.5, -2.0], [0.0, 1.0]], "cov_factor": [[1.0], [0.5]], "cov_diag": [1.0, 0.3]},
     ],
-    "Multinomial": [{"total_count": 6, "probs": [0.2, 0.3, 0.5]}, {"total_count": 3, "logits": [[0.5, -2.0], [1.0, 0.0]]}],
+    "Multinomial": [
+        {"total_count": 6, "probs": [0.2, 0.3, 0.5]},
+        {"total_count": 3, "logits": [[0.5, -2.0], [1.0, 0.0]]},
+    ],
     "MultivariateNormal": [
         {"loc": [0.5, -2.0], "covariance_matrix": M2},
         {"loc": [[0.5, -2.0], [0.0, 1.0]], "precision_matrix": M2},
         {"loc": [0.5, -2.0], "scale_tril": [L2, [[1.0, 0.0], [0.5, 0.5]]]},
     ],
     "NegativeBinomial": [{"total_count": [3.0, 5.0], "probs": [0.3, 0.7]}, {"total_count": 4, "logits": [0.5, -2.0]}],
-    "Normal": [{"loc": [0.5, -2.0], "scale": [1.0, 3.0]}, {"loc": 0.0, "scale": 1.0}, {"loc": [[0.0], [1.0]], "scale": [1.0, 2.0]}],
+    "Normal": [
+        {"loc": [0.5, -2.0], "scale": [1.0, 3.0]},
+        {"loc": 0.0, "scale": 1.0},
+        {"loc": [[0.0], [1.0]], "scale": [1.0, 2.0]},
+    ],
     "OneHotCategorical": [{"probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]}, {"logits": [0.5, -2.0, 1.0]}],
     "OneHotCategoricalStraightThrough": [{"probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]}],
     "Pareto": [{"scale": [1.0, 3.0], "alpha": [2.5, 4.0]}, {"scale": 1.0, "alpha": 3.0}],
     "Poisson": [{"rate": [0.5, 2.0, 30.0]}, {"rate": 4.0}],
     "RelaxedBernoulli": [{"temperature": [0.7], "probs": [0.3, 0.9]}, {"temperature": [0.7], "logits": [0.5, -2.0]}],
-    "RelaxedOneHotCategorical": [{"temperature": [0.7], "probs": [0.2, 0.3, 0.5]}, {"temperature": [2.0], "logits": [[0.5, -2.0]]}],
+    "RelaxedOneHotCategorical": [
+        {"temperature": [0.7], "probs": [0.2, 0.3, 0.5]},
+        {"temperature": [2.0], "logits": [[0.5, -2.0]]},
+    ],
     "StudentT": [{"df": [1.5, 2.5, 9.0]}, {"df": [3.0, 5.0], "loc": [1.0, 2.0], "scale": [0.5, 2.0]}],
     "Uniform": [{"low": [0.0, -2.0], "high": [1.0, 3.0]}, {"low": 0.0, "high": 4.0}],
     "VonMises": [{"loc": [0.5, -2.0, 3.0], "concentration": [1.0, 3.0, 0.1]}],
     "Weibull": [{"scale": [1.0, 3.0], "concentration": [0.7, 2.0]}],
     "Wishart": [
-        {"df": [4.0], "covariance_matrix": M2}, {"df": [3.5, 5.0], "scale_tril": L2}, {"df": 3.0, "precision_matrix": M2},
+        {"df": [4.0], "covariance_matrix": M2},
+        {"df": [3.5, 5.0], "scale_tril": L2},
+        {"df": 3.0, "precision_matrix": M2},
     ],
-}  # fmt: skip
+}
 COMPOSED: dict[str, Callable] = {
     "Independent": lambda T, D: D.Independent(D.Normal(T.zeros(2, 3), T.ones(3)), 1),
     "MixtureSameFamily": lambda T, D: D.MixtureSameFamily(
         D.Categorical(T.tensor([0.3, 0.7])), D.Normal(T.tensor([-1.0, 2.0]), T.tensor([0.5, 1.5]))
     ),
     "MixtureSameFamily of vectors": lambda T, D: D.MixtureSameFamily(
-        D.Categorical(T.tensor([0.3, 0.7])), D.Independent(D.Normal(T.tensor([[-1.0, 0.0], [2.0, 1.0]]), T.ones(2, 2)), 1)
+        D.Categorical(T.tensor([0.3, 0.7])),
+        D.Independent(D.Normal(T.tensor([[-1.0, 0.0], [2.0, 1.0]]), T.ones(2, 2)), 1),
     ),
     "TransformedDistribution": lambda T, D: D.TransformedDistribution(
         D.Normal(T.zeros(2), T.ones(2)), [D.AffineTransform(T.tensor(1.0), -2.0), D.SigmoidTransform()]
@@ -85,7 +106,7 @@ COMPOSED: dict[str, Callable] = {
     "TransformedDistribution of vectors": lambda T, D: D.TransformedDistribution(
         D.Independent(D.Normal(T.zeros(2, 3), T.ones(3)), 1), [D.ExpTransform()]
     ),
-}  # fmt: skip
+}
 VARIANTS = [(name, i) for name, cases in CASES.items() for i in range(len(cases))] + [(name, 0) for name in COMPOSED]
 SMALL = {"float32": 2e-6, "float64": 1e-12}
 
@@ -282,6 +303,8 @@ def test_derivatives(name, i):
         assert (ours is None) == (theirs is None), f"{name} {what}"
         if ours is not None:
             tolerance = 2e-3 if what == "rsample" and name in APPROXIMATE else 1e-7
+            if name == "Wishart" and CASES[name][i].get("scale_tril"):
+                ours, theirs = ours.tril(), theirs.tril()  # the upper triangle is not read, yet PyTorch gives it a part
             same(ours, theirs, tolerance, f"{name} {what}")
 
 
@@ -482,21 +505,37 @@ def test_constraints(text):
 
 
 TRANSFORMS = {  # text: shape of the input, what it is drawn by
-    "ExpTransform()": (3,), "AbsTransform()": (3,), "SigmoidTransform()": (3,), "SoftplusTransform()": (3,),
-    "TanhTransform()": (3,), "PowerTransform(T.tensor(2.0))": (3,), "PowerTransform(T.tensor([-1.0, 0.5, 2.0]))": (3,),
-    "AffineTransform(1.0, -2.0)": (3,), "AffineTransform(T.tensor([1.0, 2.0]), T.tensor([3.0, -1.0]))": (4, 2),
-    "AffineTransform(1.0, 2.0, event_dim=1)": (2, 3), "AffineTransform(T.zeros(3), T.ones(3) * 2, event_dim=1)": (2, 3),
-    "SoftmaxTransform()": (2, 3), "StickBreakingTransform()": (2, 3), "LowerCholeskyTransform()": (2, 3, 3),
-    "PositiveDefiniteTransform()": (2, 3, 3), "CorrCholeskyTransform()": (2, 6), "ReshapeTransform((6,), (2, 3))": (2, 6),
-    "ComposeTransform([AffineTransform(1.0, 2.0), ExpTransform()])": (3,), "identity_transform": (3,),
-    "ComposeTransform([ExpTransform(), StickBreakingTransform()])": (2, 3), "ComposeTransform([])": (2,),
-    "IndependentTransform(ExpTransform(), 1)": (2, 3), "CumulativeDistributionTransform(Normal(0.0, 1.0))": (3,),
+    "ExpTransform()": (3,),
+    "AbsTransform()": (3,),
+    "SigmoidTransform()": (3,),
+    "SoftplusTransform()": (3,),
+    "TanhTransform()": (3,),
+    "PowerTransform(T.tensor(2.0))": (3,),
+    "PowerTransform(T.tensor([-1.0, 0.5, 2.0]))": (3,),
+    "AffineTransform(1.0, -2.0)": (3,),
+    "AffineTransform(T.tensor([1.0, 2.0]), T.tensor([3.0, -1.0]))": (4, 2),
+    "AffineTransform(1.0, 2.0, event_dim=1)": (2, 3),
+    "AffineTransform(T.zeros(3), T.ones(3) * 2, event_dim=1)": (2, 3),
+    "SoftmaxTransform()": (2, 3),
+    "StickBreakingTransform()": (2, 3),
+    "LowerCholeskyTransform()": (2, 3, 3),
+    "PositiveDefiniteTransform()": (2, 3, 3),
+    "CorrCholeskyTransform()": (2, 6),
+    "ReshapeTransform((6,), (2, 3))": (2, 6),
+    "ComposeTransform([AffineTransform(1.0, 2.0), ExpTransform()])": (3,),
+    "identity_transform": (3,),
+    "ComposeTransform([ExpTransform(), StickBreakingTransform()])": (2, 3),
+    "ComposeTransform([])": (2,),
+    "IndependentTransform(ExpTransform(), 1)": (2, 3),
+    "CumulativeDistributionTransform(Normal(0.0, 1.0))": (3,),
     "CatTransform([ExpTransform(), AffineTransform(0.0, 2.0)], dim=0, lengths=[1, 2])": (3,),
     "CatTransform([ExpTransform(), SigmoidTransform()], dim=-1)": (3, 2),
-    "StackTransform([ExpTransform(), SigmoidTransform()], dim=0)": (2, 3), "ExpTransform(cache_size=1)": (3,),
+    "StackTransform([ExpTransform(), SigmoidTransform()], dim=0)": (2, 3),
+    "ExpTransform(cache_size=1)": (3,),
     "ComposeTransform([AffineTransform(1.0, 2.0), ExpTransform()], cache_size=1)": (3,),
-    "ExpTransform().inv": (3,), "ComposeTransform([ExpTransform(), SigmoidTransform()]).inv": (3,),
-}  # fmt: skip
+    "ExpTransform().inv": (3,),
+    "ComposeTransform([ExpTransform(), SigmoidTransform()]).inv": (3,),
+}
 
 
 @pytest.mark.parametrize("text", TRANSFORMS)

@@ -213,7 +213,6 @@ CASES = {
     "PairwiseDistance": [((), {}, PAIR), ((3.0,), {"keepdim": True}, PAIR)],
     "CosineSimilarity": [((), {}, PAIR), ((0,), {}, PAIR)],
     "SyncBatchNorm": [((4,), {}, NCHW), ((4,), {"momentum": None, "affine": False}, NCL)],
-    "NLLLoss2d": [((), {"ignore_index": 1}, (normal(2, 4, 3, 3), classes(4, 2, 3, 3)))],
     "LinearCrossEntropyLoss": [
         ((4, 5), {"bias": True, "ignore_index": 1}, (normal(3, 4), classes(5, 3))),
         ((4, 5), {"out_features": (2,), "label_smoothing": 0.1, "reduction": "sum"}, (normal(3, 4), classes(5, 3, 2))),
@@ -242,6 +241,7 @@ ELSEWHERE = (
     "Bag",
     "Lazy",
     "Adaptive",
+    "NLLLoss2d",
 )
 # The gradient's node has another name where one operation here is several there, or the other way round.
 OTHER_NODES = {

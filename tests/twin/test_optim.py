@@ -44,7 +44,9 @@ NOT_ON_CPU = {"capturable", "differentiable", "params"}
 
 
 def classes(module) -> set[str]:
-    found = {n: v for n, v in vars(module.optim).items() if inspect.isclass(v) and issubclass(v, module.optim.Optimizer)}
+    found = {
+        n: v for n, v in vars(module.optim).items() if inspect.isclass(v) and issubclass(v, module.optim.Optimizer)
+    }
     return {n for n, v in found.items() if v is not module.optim.Optimizer}
 
 
@@ -401,7 +403,9 @@ def test_sparse_adam(kwargs):
         rows = np.unique(rng.integers(0, 7, 3))
         g = np.zeros((7, 3), np.float32)
         g[rows] = rng.standard_normal((len(rows), 3))
-        theirs.grad = torch.sparse_coo_tensor(torch.tensor(rows)[None], torch.tensor(g[rows]), (7, 3), check_invariants=False)
+        theirs.grad = torch.sparse_coo_tensor(
+            torch.tensor(rows)[None], torch.tensor(g[rows]), (7, 3), check_invariants=False
+        )
         ours.grad = tapegrad.tensor(g)
         a.step()
         b.step()
@@ -470,12 +474,17 @@ def test_averaged_models(kind):
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{}, {"anneal_epochs": 7, "anneal_strategy": "linear"}, {"anneal_epochs": 0}, {"anneal_epochs": 60}], ids=repr
+    "kwargs",
+    [{}, {"anneal_epochs": 7, "anneal_strategy": "linear"}, {"anneal_epochs": 0}, {"anneal_epochs": 60}],
+    ids=repr,
 )
 def test_swalr(kwargs):
     found = []
     for module in (torch, tapegrad):
-        groups = [{"params": [module.ones(1, requires_grad=True)]}, {"params": [module.ones(2, requires_grad=True)], "lr": 0.3}]
+        groups = [
+            {"params": [module.ones(1, requires_grad=True)]},
+            {"params": [module.ones(2, requires_grad=True)], "lr": 0.3},
+        ]
         optimizer = module.optim.SGD(groups, lr=0.1)
         first = module.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
         scheduler = module.optim.swa_utils.SWALR(optimizer, [0.05, 0.5], **kwargs)
@@ -505,7 +514,10 @@ def test_swapped_parameters_and_state():
         optimizer.step()
         kinds = []
         for bad in (({}, state), ({"p": q}, {"state": {}}), ({"p": q}, {"state": {}, "param_groups": []})):
-            with pytest.raises(RuntimeError) as caught, module.optim.swap_in_optimizer_params_and_state(optimizer, *bad):
+            with (
+                pytest.raises(RuntimeError) as caught,
+                module.optim.swap_in_optimizer_params_and_state(optimizer, *bad),
+            ):
                 pass
             kinds.append(caught.type)
         found.append((str(p), str(q), str(state), str(optimizer.state_dict())))

@@ -164,3 +164,13 @@ def test_losses(make):
     off = [abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=True)]
     assert max(off[:20]) < 1e-4, off[:20]
     assert max(off) < 1e-2, max(off)
+
+
+def test_fingerprints_are_the_same_in_both():
+    """Initial weights are the same bits, so they have the same fingerprint."""
+    found = []
+    for T in (tapegrad, torch):
+        T.manual_seed(3)
+        model = T.nn.Sequential(T.nn.Linear(4, 5), T.nn.BatchNorm1d(5), T.nn.Conv2d(2, 3, 3), T.nn.Embedding(7, 3))
+        found.append(tapegrad.testing.fingerprint(model, [0.5, 1], {"a": T.ones(2, dtype=T.bfloat16)}))
+    assert found[0] == found[1]

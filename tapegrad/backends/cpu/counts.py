@@ -1,6 +1,7 @@
 """Random counts on the CPU: Poisson and binomial numbers, in PyTorch's streams.
 
-They take an unforeseeable number of draws each, so they are made one by one. Notation as in `random`: every `u` is u53.
+They take an unforeseeable number of draws each, so they are made one by one; many of the same parameters are made at
+once (Note: alike). Notation as in `random`: every `u` is u53.
 
 References: Hörmann, "The transformed rejection method for generating Poisson random variables", Insurance: Mathematics
 and Economics 12 (1993); Hörmann, "The generation of binomial random variates", J. Stat. Comput. Simul. 46 (1993);
@@ -16,6 +17,7 @@ import numpy as np
 
 from ...errors import message
 from .generator import Generator
+from .special import lgamma
 
 Uniform = Callable[[], float]
 _AHEAD = 4096  # uniforms read at a time
@@ -75,6 +77,9 @@ def poisson(gen: Generator, rate: np.ndarray) -> np.ndarray:
         raise NotImplementedError(message("poisson: the rates must be floating-point numbers", got=rate.dtype))
     if not (rate >= 0).all():
         raise RuntimeError(message("poisson: a rate is negative", expected="every rate >= 0"))
+    if _alike(rate) and (first := float(rate.flat[0])) > 0:
+        found = _poisson_chain(gen, rate.size, first) if first < 10 else _accepted(gen, rate.size, _Ptrs(first))
+        return found.reshape(rate.shape).astype(rate.dtype)
     return each(gen, lambda reader, *values: _poisson(reader.uniform, *values), rate)
 
 
@@ -122,16 +127,31 @@ def binomial(gen: Generator, count: np.ndarray, p: np.ndarray) -> np.ndarray:
         )
     if not ((p >= 0) & (p <= 1)).all() or not (count >= 0).all():
         raise RuntimeError(message("binomial: counts of 0 or more and probabilities are needed"))
-    return each(gen, lambda reader, *values: _binomial(reader.uniform, *values), count, p)
+    if _alike(count, p) and (n := float(count.flat[0])) > 0 and 0 < p.flat[0] < 1:
+        _, _, q, mean, *rest = (float(x.flat[0]) for x in _facts(count.reshape(-1)[:1], p.reshape(-1)[:1]))
+        if mean >= 10:
+            found = _accepted(gen, p.size, _Btrs(n, q, mean, *rest))
+        else:
+            found = _waited_chain(gen, p.size, n, q)
+        return (found if p.flat[0] <= 0.5 else n - found).reshape(p.shape).astype(count.dtype)
+    return each(gen, lambda reader, *values: _binomial(reader.uniform, *values), *_facts(count, p))
 
 
-def _binomial(uniform: Uniform, count: float, p: float) -> float:
+def _facts(count: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
+    """count, p, q = min(p, 1 - p), count q, count q (1 - q), q / (1 - q), floor((count + 1) q), all in one type."""
+    q = np.where(p <= 0.5, p, 1 - p)
+    mean = count * q
+    return count, p, q, mean, mean * (1 - q), q / (1 - q), np.floor((count + 1) * q)
+
+
+def _binomial(
+    uniform: Uniform, count: float, p: float, q: float, mean: float, variance: float, odds: float, mode: float
+) -> float:
     if count <= 0 or p <= 0:
         return 0
     if p >= 1:
         return count
-    q = min(p, 1 - p)
-    found = _rejected(uniform, count, q) if count * q >= 10 else _waited(uniform, count, q)
+    found = _rejected(uniform, count, q, mean, variance, odds, mode) if mean >= 10 else _waited(uniform, count, q)
     return found if p <= 0.5 else count - found
 
 
@@ -145,16 +165,17 @@ def _waited(uniform: Uniform, count: float, p: float) -> float:
         successes += 1
 
 
-def _rejected(uniform: Uniform, count: float, p: float) -> float:
-    deviation = math.sqrt(count * p * (1 - p))
+def _rejected(
+    uniform: Uniform, count: float, p: float, mean: float, variance: float, odds: float, mode: float
+) -> float:
+    deviation = math.sqrt(variance)
     b = 1.15 + 2.53 * deviation
     a = -0.0873 + 0.0248 * b + 0.01 * p
-    odds, alpha = p / (1 - p), (2.83 + 5.1 / b) * deviation
-    mode = math.floor((count + 1) * p)
+    alpha = (2.83 + 5.1 / b) * deviation
     while True:
         u, v = uniform() - 0.5, uniform()
         distance = 0.5 - abs(u)
-        k = math.floor((2 * a / distance + b) * u + count * p + 0.5)
+        k = math.floor((2 * a / distance + b) * u + (mean + 0.5))
         if distance >= 0.07 and v <= 0.92 - 4.2 / b:
             return k
         if k < 0 or k > count:
@@ -173,3 +194,174 @@ def _tail(k: float) -> float:
         return math.lgamma(k + 1) - (k + 0.5) * math.log(k + 1) + (k + 1) - 0.5 * math.log(2 * math.pi)
     square = (k + 1) ** 2
     return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
+
+
+# ---- many at once ----------------------------------------------------------------------------------------------------
+
+# Note: alike
+# Of numbers with the same parameters, what every place in the stream of uniforms would give can be computed at once.
+# Where an attempt always takes two uniforms (PTRS, BTRS), the numbers are those of the attempts that are accepted.
+# Elsewhere a chain of places is followed: the number that starts at place p takes taken[p] uniforms.
+
+_FEW = 64  # fewer numbers are made one by one
+_PLACES = 1 << 15
+
+
+def _alike(*parameters: np.ndarray) -> bool:
+    """Whether all numbers have the same parameters, and there are many."""
+    return parameters[0].size >= _FEW and all((p == p.flat[0]).all() for p in parameters)
+
+
+def _uniforms(gen: Generator, n: int) -> np.ndarray:
+    words = gen.words(2 * n)
+    return ((words[0::2] << np.uint64(32) | words[1::2]) & np.uint64(2**53 - 1)) * 2.0**-53
+
+
+class _Uniforms:
+    """A stream that is read ahead and put back to what was used."""
+
+    def __init__(self, gen: Generator):
+        self.gen, self.start, self.used = gen, gen.get_state(), 0
+        self.ahead = np.empty(0)
+
+    def get(self, n: int) -> np.ndarray:
+        """The next n uniforms or more."""
+        if len(self.ahead) < n:
+            self.ahead = np.concatenate((self.ahead, _uniforms(self.gen, n - len(self.ahead))))
+        return self.ahead
+
+    def use(self, n: int) -> None:
+        self.ahead, self.used = self.ahead[n:], self.used + n
+
+    def close(self) -> None:
+        spare = self.gen.spare
+        self.gen.set_state(self.start)
+        self.gen.words(2 * self.used)
+        self.gen.spare = spare
+
+
+def _accepted(gen: Generator, n: int, attempt: Callable) -> np.ndarray:
+    """The first n numbers that `attempt(u, v)` accepts; it gives the numbers and which of them."""
+    stream, found = _Uniforms(gen), []
+    while n:
+        pairs = min(n + n // 4 + 16, _PLACES)
+        u = stream.get(2 * pairs)[: 2 * pairs]
+        k, good = attempt(u[0::2] - 0.5, u[1::2])
+        places = good.nonzero()[0][:n]
+        found.append(k[places])
+        n -= len(places)
+        stream.use(2 * (pairs if n else int(places[-1]) + 1))
+    stream.close()
+    return np.concatenate(found)
+
+
+def _chain(gen: Generator, n: int, length: float, taken: Callable) -> np.ndarray:
+    """How many uniforms each of n numbers takes; `taken(u)` gives it for every place, 0 where u ends too soon."""
+    stream, found = _Uniforms(gen), []
+    while n:
+        u = stream.get(int(min(n * length * 1.1 + 32 * length + 64, max(_PLACES, 64 * length))))
+        counts = taken(u).tolist()
+        place, before = 0, len(found)
+        while n and place < len(counts) and counts[place]:
+            found.append(counts[place])
+            place += counts[place]
+            n -= 1
+        stream.use(place)
+        if len(found) == before:
+            length *= 2
+    stream.close()
+    return np.array(found, np.float64)
+
+
+def _poisson_chain(gen: Generator, n: int, rate: float) -> np.ndarray:
+    limit = math.exp(-rate)
+
+    def exactly(u: np.ndarray, start: int) -> int:
+        product = 1.0
+        for place in range(start, len(u)):
+            product *= u[place]
+            if not product > limit:
+                return place - start + 1
+        return 0
+
+    def taken(u: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            fall = -np.cumsum(np.maximum(np.log(u), -800.0))  # of the logarithm of the product
+        goal = np.concatenate(([0.0], fall[:-1])) + rate
+        last = np.searchsorted(fall, goal)
+        count = np.where(last < len(u), last - np.arange(len(u)) + 1, 0)
+        around = np.abs(fall[np.minimum(last, len(u) - 1)] - goal) < 1e-7
+        around |= np.abs(fall[last - 1] - goal) < 1e-7
+        for start in around.nonzero()[0].tolist():  # too close for sums of logarithms
+            count[start] = exactly(u, start)
+        return count
+
+    return _chain(gen, n, rate + 1, taken) - 1
+
+
+def _waited_chain(gen: Generator, n: int, count: float, p: float) -> np.ndarray:
+    per_trial = math.log1p(-p)
+
+    def taken(u: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            time = np.cumsum(np.minimum(np.ceil(np.log(u) / per_trial), count + 1))
+        before = np.concatenate(([0.0], time[:-1]))
+        last = np.searchsorted(time, before + count, side="right")
+        return np.where(last < len(u), last - np.arange(len(u)) + 1, 0)
+
+    return _chain(gen, n, count * p + 1, taken) - 1
+
+
+class _Ptrs:
+    """One attempt of `_poisson` for rates of 10 and more, on arrays."""
+
+    def __init__(self, rate: float):
+        self.rate = rate
+        self.b = 0.931 + 2.53 * math.sqrt(rate)
+        self.a = -0.059 + 0.02483 * self.b
+        self.inverse_alpha = 1.1239 + 1.1328 / (self.b - 3.4)
+        self.squeeze = 0.9277 - 3.6224 / (self.b - 2)
+
+    def __call__(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, b, rate = self.a, self.b, self.rate
+        distance = 0.5 - np.abs(u)
+        k = np.floor((2 * a / distance + b) * u + rate + 0.43)
+        good = (distance >= 0.07) & (v <= self.squeeze)
+        open_ = (~good & (k >= 0) & ~((distance < 0.013) & (v > distance))).nonzero()[0]
+        k_, v, distance = k[open_], v[open_], distance[open_]
+        height = np.log(v) + math.log(self.inverse_alpha) - np.log(a / (distance * distance) + b)
+        good[open_] = height <= -rate + k_ * math.log(rate) - lgamma(k_ + 1)
+        return k, good
+
+
+class _Btrs:
+    """One attempt of `_rejected`, on arrays."""
+
+    def __init__(self, count: float, p: float, mean: float, variance: float, odds: float, mode: float):
+        self.count, self.mean, self.odds, self.mode = count, mean, odds, mode
+        deviation = math.sqrt(variance)
+        self.b = 1.15 + 2.53 * deviation
+        self.a = -0.0873 + 0.0248 * self.b + 0.01 * p
+        self.alpha = (2.83 + 5.1 / self.b) * deviation
+
+    def __call__(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, b, count, odds, mode = self.a, self.b, self.count, self.odds, self.mode
+        distance = 0.5 - np.abs(u)
+        k = np.floor((2 * a / distance + b) * u + (self.mean + 0.5))
+        good = (distance >= 0.07) & (v <= 0.92 - 4.2 / b)
+        open_ = (~good & (k >= 0) & (k <= count)).nonzero()[0]
+        k_, v, distance = k[open_], v[open_], distance[open_]
+        bound = (mode + 0.5) * math.log((mode + 1) / (odds * (count - mode + 1)))
+        bound = bound + (count + 1) * np.log((count - mode + 1) / (count - k_ + 1))
+        bound += (k_ + 0.5) * np.log(odds * (count - k_ + 1) / (k_ + 1))
+        bound += _tail(mode) + _tail(count - mode) - _tails(k_) - _tails(count - k_)
+        good[open_] = np.log(v * self.alpha / (a / (distance * distance) + b)) <= bound
+        return k, good
+
+
+def _tails(k: np.ndarray) -> np.ndarray:
+    """`_tail`, on arrays."""
+    square = (k + 1) ** 2
+    series = (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
+    few = np.array([_tail(i) for i in range(10)])
+    return np.where(k <= 9, few[np.minimum(k, 9).astype(np.int64)], series)

@@ -1,5 +1,9 @@
 """Elementwise kernels on NumPy: the array call of every scalar operator, and kernels made from expressions.
 
+Large float32 and float64 arrays are handed to generated machine code, if llvmlite is installed (`codegen`): sums and
+products are the same to the bit there, functions like `exp` agree within the ulps that `codegen.vecmath` states. Which
+of the two computes depends on the size of the arrays alone.
+
 Half precision (float16, bfloat16) is computed in float32 and rounded once at the end, as PyTorch does.
 """
 
@@ -11,11 +15,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from ...codegen import jit
+from ...codegen.vecmath import FUNCTIONS as GENERATED
 from ...ir import expr
-from . import special
+from . import special, threads, transcendental, workers
 
 FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
-FLOAT32 = np.dtype(np.float32)
+FLOAT32, FLOAT64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
 HALVES = (FLOAT16, BFLOAT16)
 
 
@@ -30,24 +36,46 @@ def _where(condition, x, y):
     if condition.size < 2048 or condition.dtype != np.bool_:
         return np.where(condition, x, y)
     x, y = np.asarray(x), np.asarray(y)
-    bits = _BITS.get(x.itemsize)
+    shape, bits = condition.shape, _BITS.get(x.itemsize)
     if bits is None or x.dtype != y.dtype or x.dtype.kind == "c":
         return np.where(condition, x, y)
-    if y.shape == condition.shape and not condition.any():
+    if y.shape == shape and not condition.any():
         return y.copy()
     high, low = x.view(bits), y.view(bits)
+    found = condition.astype(bits)  # on its own: a product of two types goes through a buffer
+    if (high.ndim and high.shape != shape) or (low.ndim and low.shape != shape):
+        return np.bitwise_xor(np.bitwise_xor(high, low) * found, low).view(x.dtype)
     if low.ndim == 0 and low == 0:
-        return np.multiply(high, condition).view(x.dtype)
-    changed = np.multiply(np.bitwise_xor(high, low), condition)
-    shape = changed.shape == np.broadcast_shapes(changed.shape, low.shape)
-    return np.bitwise_xor(changed, low, out=changed if shape else None).view(x.dtype)
+        return np.multiply(high, found, found).view(x.dtype)
+    np.multiply(np.bitwise_xor(high, low), found, found)
+    return np.bitwise_xor(found, low, found).view(x.dtype)
+
+
+_UNBOUNDED = {d: (np.array(-np.inf, d), np.array(np.inf, d)) for d in (FLOAT32, np.dtype(np.float64))}
+
+
+def _maximum(x, y, out=None):
+    """`np.maximum`, but of a large array and a number by the instruction for arrays, which `np.clip` has."""
+    if y.ndim or x.size < 2048 or x.dtype != y.dtype or x.dtype not in _UNBOUNDED:
+        return np.maximum(x, y, out=out)
+    return np.clip(x, y, _UNBOUNDED[x.dtype][1], out=out)
+
+
+def _minimum(x, y, out=None):
+    """`np.minimum`, in the same way."""
+    if y.ndim or x.size < 2048 or x.dtype != y.dtype or x.dtype not in _UNBOUNDED:
+        return np.minimum(x, y, out=out)
+    return np.clip(x, _UNBOUNDED[x.dtype][0], y, out=out)
 
 
 def _sign(x, out=None):
+    if x.dtype.kind == "f" and x.ndim:  # 0 for NaN, as PyTorch has it
+        found = np.subtract((x > 0).view(np.int8), (x < 0).view(np.int8))
+        if out is None:
+            return found.astype(x.dtype)
+        np.copyto(out, found)
+        return out
     found = np.sign(x, out=out)
-    if x.dtype.kind == "f" and found.ndim:
-        np.copyto(found, 0, where=found != found)  # 0 for NaN, as PyTorch has it
-        return found
     return np.where(found == found, found, x.dtype.type(0))
 
 
@@ -158,8 +186,12 @@ FUNCTIONS: Mapping[str, Callable] = {
     "atan": np.arctan,
     "asinh": np.arcsinh,
     "acosh": np.arccosh,
-    "atanh": np.arctanh,
-    "atan2": np.arctan2,
+    "maximum": _maximum,
+    "minimum": _minimum,
+    **{
+        name: getattr(transcendental, name)
+        for name in "expm1 log1p sinh cosh atanh atan2 logaddexp logaddexp2".split()
+    },
     **{
         name: getattr(special, name)
         for name in "erf erfc erfcx erfinv ndtr log_ndtr ndtri lgamma digamma i0 i0e i1 i1e".split()
@@ -167,19 +199,93 @@ FUNCTIONS: Mapping[str, Callable] = {
     **{
         name: getattr(np, name)
         for name in (
-            "maximum minimum fmax fmin hypot copysign nextafter logaddexp logaddexp2 gcd lcm floor ceil trunc "
-            "exp exp2 expm1 log log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh isnan isinf isfinite signbit "
-            "logical_not logical_and logical_or logical_xor"
+            "fmax fmin hypot copysign nextafter gcd lcm floor ceil trunc exp exp2 log log2 log10 sqrt cbrt sin cos tan "
+            "tanh isnan isinf isfinite signbit logical_not logical_and logical_or logical_xor"
         ).split()
     },
 }
 
 
-def direct(root: expr.Expr, parameters: tuple[str, ...]) -> np.ufunc | None:
-    """The NumPy ufunc that is the whole expression, if there is one."""
+def direct(root: expr.Expr, parameters: tuple[str, ...]) -> Callable[..., Any] | None:
+    """The NumPy ufunc that is the whole expression, if there is one; for large arrays what is faster."""
     names = tuple(a.name if isinstance(a, expr.Var) else None for a in root.args)
     found = FUNCTIONS.get(root.op)
-    return found if names == parameters and isinstance(found, np.ufunc) else None
+    if names != parameters or not isinstance(found, np.ufunc):
+        return None
+    if not worth_generating(root):
+        return found
+    generated, ufunc = _generated(root, parameters, frozenset(), 0), found
+
+    def unary(x: np.ndarray, out: np.ndarray | None = None) -> Any:
+        if x.size < LARGE:
+            return ufunc(x) if out is None else ufunc(x, out=out)
+        found = generated((x,), out)
+        return ufunc(x, out=out) if found is None else found
+
+    def binary(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> Any:
+        if x.size < LARGE and y.size < LARGE:
+            return ufunc(x, y) if out is None else ufunc(x, y, out=out)
+        found = generated((x, y), out)
+        return ufunc(x, y, out=out) if found is None else found
+
+    return unary if len(names) == 1 else binary
+
+
+# ---- machine code for large arrays ---------------------------------------------------------------------------------
+
+LARGE = 16384  # elements; below, a call that NumPy and generated code share costs more than they differ by
+SHARED = 1 << 19  # elements from which threads share the work, if there are several
+_GENERATED_OPS = frozenset(op for op, _ in GENERATED)
+_NO_PLACE = object()
+
+
+def worth_generating(root: expr.Expr) -> bool:
+    """Whether generated code is faster than NumPy: for functions that it has, and where several steps become one."""
+    operators = [x.op for x in expr.walk(root) if x.args]
+    return len(operators) > 1 or operators[:1] != [] and operators[0] in _GENERATED_OPS
+
+
+def _generated(
+    root: expr.Expr, parameters: tuple[str, ...], scalars: frozenset[str], lead: int
+) -> Callable[[tuple, np.ndarray | None], Any]:
+    """A function of the operands and `out` that runs machine code, or returns None if there is none for them."""
+    made: dict[tuple[np.dtype, ...], np.ufunc | None] = {}
+    number = [p in scalars for p in parameters]
+
+    def run(args: tuple, out: np.ndarray | None) -> Any:
+        real = args[lead].dtype
+        if real != FLOAT32 and real != FLOAT64:
+            return None
+        operands = [np.array(a, real) if n else a for a, n in zip(args, number)]
+        key = tuple([a.dtype for a in operands])
+        found = made.get(key, _NO_PLACE)
+        if found is _NO_PLACE:
+            known = all(d in (real, BOOL) for d in key)
+            found = made[key] = jit.ufunc(root, parameters, key, real) if known else None
+        if found is None or (out is not None and out.dtype != real):
+            return None
+        if operands[lead].size >= SHARED and out is None and threads.get_num_threads() > 1:
+            return _in_threads(found, operands, operands[lead])
+        return found(*operands) if out is None else found(*operands, out=out)
+
+    return run
+
+
+def _in_threads(compute: np.ufunc, operands: list[np.ndarray], first: np.ndarray) -> Any:
+    """One part of the elements for each thread, if the operands lie in memory alike; the results are the same."""
+    if any(a.ndim and (a.shape != first.shape or not a.flags.c_contiguous) for a in operands):
+        return compute(*operands)
+    count = threads.get_num_threads()
+    flat = [a.reshape(-1) if a.ndim else a for a in operands]
+    size = -(-first.size // count)
+    result = np.empty(first.size, compute.types[0][-1])
+
+    def part(start: int) -> None:
+        piece = slice(start, start + size)
+        compute(*[a[piece] if a.ndim else a for a in flat], out=result[piece])
+
+    workers.share(part, range(0, first.size, size))
+    return result.reshape(first.shape)
 
 
 def kernel(
@@ -204,17 +310,22 @@ def kernel(
     whole = full if full is not None else frozenset(arrays) if len(arrays) == 1 else frozenset()
     shaped = next((i for i, p in enumerate(parameters) if p in whole), None)
     compiled: dict[tuple[np.dtype, bool], Callable] = {}
+    generated = _generated(root, parameters, scalars, lead) if worth_generating(root) else None
 
     def make(dtype: np.dtype, flat: bool) -> Callable:
         wide = FLOAT32 if dtype in HALVES else dtype
         number = _numbers(wide)
         found = expr.to_numpy(root, parameters, FUNCTIONS, number, scalars, None if flat or wide.kind != "f" else whole)
-        compiled[dtype, flat] = found = _in_single(found, dtype, scalars, parameters) if wide is not dtype else found
+        compiled[dtype, flat] = found = _in_single(run, dtype, scalars, parameters) if wide is not dtype else found
         return found
 
     def run(*args: Any, out: np.ndarray | None = None) -> Any:
         # numbers without dimensions are not arrays to NumPy and cannot be written over
         first = args[lead]
+        if first.size >= LARGE and generated is not None:
+            found = generated(args, out)
+            if found is not None:
+                return found
         key = first.dtype, shaped is None or args[shaped].ndim == 0
         found = compiled.get(key) or make(*key)
         return found(*args, out=out) if first.size < 2 * BLOCK else _in_blocks(found, first, args, out)

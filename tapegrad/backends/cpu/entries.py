@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,9 @@ def flat_places(axes: list[list[Array]], sizes: tuple[int, ...], batch: int) -> 
     out = np.empty((math.prod(map(len, axes)), m), kind)
     each = max(m // max(batch, 1), 1)
     for block in _blocks(m, 4):
-        combined = [(np.arange(block.start, block.stop, dtype=kind) // each * pixels, np.True_)]
+        combined: list[tuple[Array, Any]] = [
+            (np.arange(block.start, block.stop, dtype=kind) // each * pixels, np.True_)
+        ]
         stride = pixels
         for taps, n in zip(axes, sizes):
             stride //= max(n, 1)

@@ -24,17 +24,23 @@ QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)  
 
 def _fma(x: np.ndarray, y: np.ndarray | float, z: np.ndarray | float) -> np.ndarray:
     """`x * y + z` rounded once to float32; y, or both x and z, are float64 arrays or numbers of float32's precision."""
-    found = np.multiply(x, y, dtype=WIDE)
+    found = x.astype(WIDE)
+    found *= y
     found += z
     return found.astype(SINGLE)
 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
     """Horner's rule; x is float64 with float32's precision."""
-    first, *rest = map(SINGLE, coefficients)
-    y = _fma(x, WIDE(first), WIDE(rest[0]))
-    for c in rest[1:]:
-        y = _fma(y, x, WIDE(c))
+    first, second, *rest = (float(SINGLE(c)) for c in coefficients)
+    t = x * first
+    t += second
+    y = t.astype(SINGLE)
+    for c in rest:  # `_fma` in two arrays that stay in the cache
+        np.copyto(t, y)
+        t *= x
+        t += c
+        np.copyto(y, t, casting="same_kind")
     return y
 
 

@@ -75,7 +75,8 @@ class WeightsEnum(Enum):
 
 def weights_enum(name: str, default: str = "IMAGENET1K_V1", **published: Published) -> Any:
     """The enum of a model's published weights."""
-    return WeightsEnum(name, {**published, "DEFAULT": published[default]}, module=__name__)  # type: ignore[call-overload]
+    make: Any = WeightsEnum
+    return make(name, {**published, "DEFAULT": published[default]}, module=__name__)
 
 
 def checkpoints() -> Path:
