@@ -273,7 +273,7 @@ def test_expand(name, i):
     (a, b, *ours), (c, d, *theirs) = results
     assert (a, b) == (c, d)
     for x, y in zip(ours, theirs):
-        same(x, y, 1e-4, name)
+        same(x, y, 1e-3, name)
 
 
 def derivatives(T: Any, name: str, i: int, values: np.ndarray) -> list[tuple[str, Any]]:
@@ -303,7 +303,7 @@ def test_derivatives(name, i):
         assert (ours is None) == (theirs is None), f"{name} {what}"
         if ours is not None:
             tolerance = 2e-3 if what == "rsample" and name in APPROXIMATE else 1e-7
-            if name == "Wishart" and CASES[name][i].get("scale_tril"):
+            if name == "Wishart" and ours.dim() == 2 and "scale_tril" in CASES[name][i]:
                 ours, theirs = ours.tril(), theirs.tril()  # the upper triangle is not read, yet PyTorch gives it a part
             same(ours, theirs, tolerance, f"{name} {what}")
 

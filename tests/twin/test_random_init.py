@@ -30,6 +30,7 @@ CALLS: dict[str, list[dict]] = {
     "orthogonal_": [{}, {"gain": 2.5}],
     "sparse_": [{"sparsity": 0.3}, {"sparsity": 0.9, "std": 0.5}],
 }  # fmt: skip
+FUSED = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")  # else PyTorch rounds twice
 NO_GENERATOR = ("constant_", "ones_", "zeros_", "eye_", "dirac_")
 
 
@@ -72,5 +73,5 @@ def test_same_numbers(name, dtype):
                 else:
                     bound = {"float32": 2e-6, "float64": 1e-12}.get(dtype, 4e-3) if name != "orthogonal_" else 1e-4
                     np.testing.assert_allclose(ours, theirs, bound, bound, err_msg=case)
-                    if "uniform" in name and name != "trunc_normal_":
+                    if FUSED and "uniform" in name and name != "trunc_normal_":
                         assert (ours == theirs).all(), case
