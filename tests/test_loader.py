@@ -132,7 +132,7 @@ def nobody_is_left():
     gc.collect()
     assert not data_threads() and not children()
     if os.path.isdir("/dev/shm"):
-        assert not [name for name in os.listdir("/dev/shm") if name.startswith("tapegrad-")]
+        assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"tapegrad-{os.getpid()}-")]
 
 
 def run(program: str, **options) -> subprocess.Popen:
@@ -430,9 +430,8 @@ PROGRAM = """
 
 
 @kinds
-@pytest.mark.parametrize("persistent", [False, True])
-def test_ctrl_c(kind, persistent):
-    options = f"multiprocessing_context={kind!r}, persistent_workers={persistent}"
+def test_ctrl_c(kind):
+    options = f"multiprocessing_context={kind!r}, persistent_workers={kind == 'fork'}"
     program = run(PROGRAM.format(seconds=0.02, options=options), start_new_session=True)
     for _ in range(3):
         assert program.stdout.readline()
@@ -775,3 +774,17 @@ def test_states_that_do_not_fit():
         other.load_state_dict(streams.state_dict())
         with pytest.raises(ValueError, match=f"with as many workers\n  got: {workers}\n  expected: 2"):
             iter(other)
+
+
+def test_a_checkpoint_holds_the_place(tmp_path):
+    def make():
+        return DataLoader(Who(), 2, shuffle=True, num_workers=2, collate_fn=list)
+
+    first, second = make(), make()
+    batches = iter(first)
+    given = [next(batches) for _ in range(2)]
+    torch.Checkpoint(tmp_path, loader=first).save(1)
+    given += list(batches)
+    torch.manual_seed(50)
+    assert torch.Checkpoint(tmp_path, loader=second).load() == 1
+    assert given[2:] == list(second) and len(given) == 6

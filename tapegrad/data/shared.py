@@ -42,7 +42,9 @@ def make_folder() -> str:
     if os.name != "posix":
         return ""
     memory = "/dev/shm"
-    return tempfile.mkdtemp(prefix="tapegrad-", dir=memory if os.access(memory, os.W_OK | os.X_OK) else None)
+    return tempfile.mkdtemp(
+        prefix=f"tapegrad-{os.getpid()}-", dir=memory if os.access(memory, os.W_OK | os.X_OK) else None
+    )
 
 
 def remove_folder(folder: str) -> None:
