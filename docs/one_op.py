@@ -11,6 +11,8 @@ import inspect
 import numpy as np
 
 import tapegrad as torch
+from tapegrad.backends.cpu import elementwise
+from tapegrad.codegen import jit, llvm
 from tapegrad.core import rules
 from tapegrad.ir import expr
 
@@ -36,10 +38,19 @@ section("   the derivative as it stands in the file", inspect.getsource(formula)
 
 # ---- 2. The kernel: ir/expr.py makes the source, backends/cpu/elementwise.py the function ----
 # One array call for each operator. Where the whole expression is a single NumPy ufunc, as here, that ufunc is called
-# directly, without the Python function around it.
+# directly. Large arrays go to machine code instead, if llvmlite is installed: codegen/llvm.py writes the text below,
+# in which `tanh` is the polynomials of codegen/vecmath.py, and codegen/jit.py makes a ufunc of it.
 
 source = expr.to_source(op.expression, op.tensor_names, frozenset(), frozenset(op.tensor_names))
-section("2. the kernel made from it", source, f"what is called: {op.fast}")
+section("2. the kernel made from it", source, f"for few elements: {elementwise.FUNCTIONS[op.expression.op]}")
+program = llvm.lower(op.expression, op.tensor_names, ("float",), "float", lanes=8).text.splitlines()
+vectors = [line for line in program if "<8 x float>" in line and "=" in line]
+section(
+    f"   from {elementwise.LARGE} elements on, 8 at a time ({len(vectors)} steps; here: {jit.available()})",
+    *vectors[:9],
+    "  ...",
+    *vectors[-3:],
+)
 
 # ---- 3. The call: the function made by `_unary` in core/op.py ----
 # Mode test, kernel, Tensor, and because x requires grad a Node (core/tape.py). `tanh` saves its result, not its

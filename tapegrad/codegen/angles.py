@@ -58,8 +58,7 @@ def two_over_pi() -> int:
 
 @functools.cache
 def far_angles(name: str, lanes: int) -> str:
-    """A module with `name(x, mask, n, r, rest)`: the last three, but in the lanes of the mask those of `x`.
-    """
+    """A module with `name(x, mask, n, r, rest)`: the last three, but in the lanes of the mask those of `x`."""
     numbers, integers, truths = (f"<{lanes} x {type}>" for type in ("double", "i64", "i1"))
     whole = f"{{ {integers}, {numbers}, {numbers} }}"
     return f"""{_far_angle()}

@@ -7,14 +7,14 @@ Compiled kernels are kept in a folder of the user's (`TAPEGRAD_CACHE`, else the 
 hash of its program, the processor, LLVM and this code's version, beside a checksum. A file that is damaged is made
 again; a folder that cannot be written is ignored; writers do not disturb each other, as files appear by renaming.
 
-`TAPEGRAD_FAST=0` turns all this off; so does a machine other than an x86-64 with AVX2 and FMA, where NumPy serves.
+`TAPEGRAD_FAST=0` turns all this off. So does a machine other than a Linux x86-64 with AVX2 and FMA, the only kind this
+was tried on; NumPy serves there.
 
 References: NumPy C-API, "PyUFunc_FromFuncAndData"; llvmlite's documentation of `llvmlite.binding`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import hashlib
@@ -22,7 +22,6 @@ import importlib.util
 import os
 import platform
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +34,20 @@ from . import llvm
 
 VERSION = 1  # of what follows from a program's text: raise it when the machine code would differ
 MAGIC = b"tapegrad kernel\n"
-_TYPES = {"float": np.dtype(np.float32), "double": np.dtype(np.float64), "i1": np.dtype(np.bool_)}
+_TYPES: dict[str, np.dtype] = {"float": np.dtype(np.float32), "double": np.dtype(np.float64), "i1": np.dtype(np.bool_)}
 NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _lock = threading.RLock()
 _kept: list[Any] = []  # what NumPy points into: the ufuncs live as long as the process
+
+
+def _forget() -> None:
+    """In a forked process nobody is left to give the lock back."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 # ---- what this machine has -------------------------------------------------------------------------------------------
@@ -46,10 +55,10 @@ _kept: list[Any] = []  # what NumPy points into: the ufuncs live as long as the 
 
 @functools.cache
 def available() -> bool:
-    """Whether kernels can be generated here: llvmlite is installed, the machine is known, and they are not turned off."""
+    """Whether kernels can be generated: llvmlite is installed, the machine is known, and they are not turned off."""
     if os.environ.get("TAPEGRAD_FAST", "1") == "0":
         return False
-    if platform.machine().lower() not in ("x86_64", "amd64") or sys.maxsize < 2**32:
+    if not sys.platform.startswith("linux") or platform.machine() != "x86_64" or sys.maxsize < 2**32:
         return False
     if sys.implementation.name != "cpython" or importlib.util.find_spec("llvmlite") is None:
         return False
@@ -70,7 +79,8 @@ class _Machine:
         self.triple = binding.get_process_triple()
         target = binding.Target.from_triple(self.triple)
         self.target = target.create_target_machine(cpu=name, features=features, opt=2, reloc="pic", codemodel="small")
-        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target)
+        # With `use_lmm` code and constants lie side by side, as the small code model takes for granted.
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target, use_lmm=True)
         self.lanes = {"float": 16 if wide else 8, "double": 8 if wide else 4}
         self.loaded: dict[str, int] = {}
         version = ".".join(map(str, binding.llvm_version_info))
@@ -121,14 +131,12 @@ def _write(name: str, code: bytes) -> None:
     try:
         folder = cache_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder)
+        temporary = folder / f"{name}.{os.getpid()}.{threading.get_ident()}"
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(MAGIC + hashlib.sha256(code).digest() + code)
+            temporary.write_bytes(MAGIC + hashlib.sha256(code).digest() + code)
             os.replace(temporary, folder / name)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
     except (OSError, RuntimeError):
         pass
 
@@ -177,7 +185,7 @@ def ufunc(root: expr.Expr, parameters: Sequence[str], dtypes: Sequence[np.dtype]
         dtypes: of the operands; float32, float64 or bool.
         real: of the numbers of the formula: float32 or float64.
     """
-    if not available() or len(parameters) > 7:
+    if len(parameters) > llvm.MOST or not available():
         return None
     machine = _machine()
     assert machine is not None
@@ -186,11 +194,16 @@ def ufunc(root: expr.Expr, parameters: Sequence[str], dtypes: Sequence[np.dtype]
         program = llvm.lower(root, parameters, types, NAMES[real], machine.lanes[NAMES[real]])
     except llvm.Unsupported:
         return None
+    if program.result != NAMES[real]:
+        return None  # truth values: NumPy is as fast
     with _lock:
-        for name, text in program.needs.items():
-            compile_module(text, name, name)
-        body = compile_module(program.text, "body")
-        loop = compile_module(llvm.driver([*types, program.result], machine.lanes[NAMES[real]]), "kernel")
+        try:
+            for name, text in program.needs.items():
+                compile_module(text, name, name)
+            body = compile_module(program.text, "body")
+            loop = compile_module(llvm.driver([*types, program.result], machine.lanes[NAMES[real]]), "kernel")
+        except (RuntimeError, OSError):  # LLVM does not know what is asked of it here
+            return None
     return _register(loop, body, [*dtypes, _TYPES[program.result]], f"kernel({', '.join(parameters)})", expr.show(root))
 
 

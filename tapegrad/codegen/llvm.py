@@ -26,7 +26,8 @@ from .vectors import Code, Value, select
 
 MEMORY = {"float": "float", "double": "double", "i1": "i8"}  # how a type lies in memory
 SIZES = {"float": 4, "double": 8, "i1": 1}
-BUFFER = 64  # elements; all buffers together must stay below 4 KiB, where Windows wants its stack probed
+BUFFER = 32  # elements; all buffers together must stay below 4 KiB, beyond which Windows wants the stack probed
+MOST = 7  # operands
 
 
 class Unsupported(Exception):

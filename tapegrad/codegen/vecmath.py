@@ -22,7 +22,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import angles
-from .tables import DOUBLE, FLOAT, FORMATS, INF, LN2, LOG2E, LOG10_2, LOG10E, NAN, ONE, PI_2, SHORT
+from .tables import (
+    DOUBLE,
+    ERFC_MIDDLE,
+    ERFINV_MIDDLE,
+    ERFINV_TAIL_MIDDLE,
+    FLOAT,
+    FORMATS,
+    INF,
+    LN2,
+    LOG2E,
+    LOG10_2,
+    LOG10E,
+    NAN,
+    ONE,
+    PI_2,
+    SHORT,
+)
 from .vectors import Value, polynomial, select
 
 Tables = dict[str, tuple[Any, ...]]
@@ -58,18 +74,18 @@ def _scale(x: Value, i: Value) -> Value:
     return x * _power(half, x.type) * _power(i - half, x.type)
 
 
-def _exp_parts(x: Value, tables: Tables) -> tuple[Value, Value]:
-    """`i` and `p` with `exp(x) = 2**i (1 + p)`, |p| < 0.42, and `p` accurate by itself."""
+def _exp_parts(x: Value, tables: Tables, less: Value | None = None) -> tuple[Value, Value]:
+    """`i` and `p` with `exp(x - less) = 2**i (1 + p)`, |p| < 0.42, and `p` accurate by itself; `less` is tiny."""
     k, i = _whole(x, LOG2E[x.type][0])
     high, low = LN2[x.type]
     r = k.fma(-low, k.fma(-high, x))
-    q = polynomial(r, tables["exp"]) if tables is not SHORT else _mixed(r, tables["exp"], 1)
-    return i, (r * r).fma(q, r)
+    r = r if less is None else r - less
+    return i, (r * r).fma(polynomial(r, tables["exp"]), r)
 
 
-def exp(x: Value, tables: Tables | None = None) -> Value:
+def exp(x: Value) -> Value:
     form = FORMATS[x.type]
-    i, p = _exp_parts(_limit(x, form.under, form.over), tables or FULL[x.type])
+    i, p = _exp_parts(_limit(x, form.under, form.over), FULL[x.type])
     return _scale(1 + p, i)
 
 
@@ -134,7 +150,7 @@ def _mixed(x: Value, coefficients: Sequence[float], wide: int) -> Value:
 
 
 def _short_reciprocal(x: Value) -> Value:
-    """`1 / x` to 1e-14: the quotient of float32 and one step of Newton's, which cost less than one of float64."""
+    """`1 / x` to 1e-14: the quotient of float32 and one step of Newton's cost less than one of float64."""
     guess = (1 / x.to("float")).to("double")
     return guess.fma(guess.fma(-x, 1), guess)
 
@@ -170,23 +186,23 @@ def _log_edges(x: Value, found: Value) -> Value:
     return select(x == 0, -INF, select(x < 0, NAN, found))
 
 
-def _normal_log_parts(x: Value, tables: Tables) -> tuple[Value, Value, Value]:
+def _normal_log_parts(x: Value) -> tuple[Value, Value, Value]:
     """`_log_parts` of any positive number."""
     form = FORMATS[x.type]
     small = x < form.tiny
-    e, f, y = _log_parts(select(small, x * 2.0 ** (form.digits + 1), x), tables)
+    e, f, y = _log_parts(select(small, x * 2.0 ** (form.digits + 1), x), FULL[x.type])
     return select(small, e - (form.digits + 1), e), f, y
 
 
-def log(x: Value, tables: Tables | None = None) -> Value:
-    e, f, y = _normal_log_parts(x, tables or FULL[x.type])
+def log(x: Value) -> Value:
+    e, f, y = _normal_log_parts(x)
     high, low = LN2[x.type]
     return _log_edges(x, e.fma(high, f + e.fma(low, y)))
 
 
 def _log_of_base(x: Value, of_two: tuple[float, float], scale: tuple[float, float]) -> Value:
     """`e * of_two + (f + y) * scale` with products and sums in two parts."""
-    e, f, y = _normal_log_parts(x, FULL[x.type])
+    e, f, y = _normal_log_parts(x)
     sum = f + y
     rest = (f - sum) + y
     product = sum * scale[0]
@@ -218,6 +234,12 @@ def logaddexp(x: Value, y: Value) -> Value:
     larger = select(x >= y, x, y)
     found = larger + log1p(exp(-abs(x - y)))
     return select(x == y, x + LN2[x.type][0], found)
+
+
+def logaddexp2(x: Value, y: Value) -> Value:
+    larger = select(x >= y, x, y)
+    found = log1p(exp2(-abs(x - y))).fma(LOG2E[x.type][0], larger)
+    return select(x == y, x + 1, found)
 
 
 # ---- circles ---------------------------------------------------------------------------------------------------------
@@ -270,7 +292,7 @@ def tan(x: Value) -> Value:
 
 
 def _asin_parts(x: Value) -> tuple[Value, Value, Value]:
-    """Whether |x| > 1/2, and the arc sine of |x| or else of `sqrt((1 - |x|) / 2)`, in two parts, the first the larger."""
+    """Whether |x| > 1/2, and the arc sine of |x| or else of `sqrt((1 - |x|) / 2)`, as a sum."""
     a = abs(x)
     big = a > 0.5
     z = select(big, (1 - a) * 0.5, a * a)
@@ -320,7 +342,7 @@ def atan2(y: Value, x: Value) -> Value:
     return select((x != x) | (y != y), x + y, found)
 
 
-# ---- inverse hyperbolic functions; two of float32 in float64, where squares neither overflow nor cancel ----------------
+# ---- inverse hyperbolic functions; two of float32 in float64, where squares neither overflow nor cancel --------------
 
 
 def _short_log1p(x: Value) -> Value:
@@ -383,52 +405,88 @@ def erf(x: Value) -> Value:
         i, p = _exp_parts(-polynomial(far, tables["log erfc"]), tables)
         large = 1 - _power(i, x.type).fma(p, _power(i, x.type))
     else:
-        below, large = 1.0, 1 - _erfc_of_positive(_limit(a, 0.0, 6.5), tables)
+        below, large = 1.0, 1 - _erfc_of_positive(_limit(a, 0.0, 6.5))
     return select(a < below, small, large).copysign(x)
 
 
-def _erfc_of_positive(a: Value, tables: Tables) -> Value:
-    """In float64: `exp(-a**2)` times a function that varies little."""
-    middle = 2.0 if tables is SHORT else 4.0
-    s = a * a
-    i, p = _exp_parts(-s, tables)
-    factor = 1 - a.fma(a, -s) if tables is not SHORT else None  # what rounding took from the square
-    product = (a + middle) * a.fma(2.0, 1)
-    reciprocal = _short_reciprocal(product) if tables is SHORT else 1 / product
-    t = (a - middle) * a.fma(2.0, 1) * reciprocal
-    value = _mixed(t, tables["erfcx"], 4) if tables is SHORT else polynomial(t, tables["erfcx"])
-    value = value * ((a + middle) * reciprocal)
-    value = value + value * p
-    return value * _power(i, "double") if factor is None else _scale(value * factor, i)
+def _erfc_of_positive(a: Value) -> Value:
+    """`exp(-a**2)` times a function that varies little, which is a polynomial times `1 / (1 + 2 a)`."""
+    type = a.type
+    middle = ERFC_MIDDLE if type == "float" else 4.0
+    square = a * a
+    i, p = _exp_parts(-square, FULL[type], a.fma(a, -square))
+    t = (a - middle) / (a + middle)
+    below = a.fma(2.0, 1)
+    lost = a.fma(2.0, 1 - below)
+    constant, *others = FULL[type]["erfcx"]
+    more, inverse = t * polynomial(t, others), 1 / below
+    value = constant + more
+    quotient = value * inverse
+    rest = ((quotient.fma(-below, value) - quotient * lost) + (more - (value - constant))) * inverse
+    return _scale(quotient + quotient.fma(p, rest), i)
 
 
 def erfc(x: Value) -> Value:
-    wide = x.to("double")
-    short = x.type == "float"
-    found = _erfc_of_positive(_limit(abs(wide), 0.0, 11.0 if short else 28.0), SHORT if short else DOUBLE)
-    found = select(wide < 0, 2 - found, found)
-    if not short:
-        found = select(abs(x) < 0.5, 1 - x.fma(polynomial(x * x, DOUBLE["erf"]), x), found)
-    return found.to(x.type)
+    z = x * x
+    near = 1 - x.fma(polynomial(z, FULL[x.type]["erf"]), x)
+    far = _erfc_of_positive(_limit(abs(x), 0.0, 11.0 if x.type == "float" else 28.0))
+    return select(abs(x) < 0.5, near, select(x < 0, 2 - far, far))
 
 
 def erfinv(x: Value) -> Value:
-    """Of float32 in float64."""
-    wide, a = x.to("double"), abs(x)
-    e, f, rest = _log_parts(wide.fma(-wide, 1), SHORT)
-    w = -e.fma(LN2["double"][0], f + rest)
+    """A function of `log(1 - x**2)`, which varies little, times `x`; for float32."""
+    square = x * x
+    v = 1 - square
+    high, low = LN2[x.type]
+    e, f, y = _log_parts(v, FLOAT, ((1 - v) - square) - x.fma(x, -square))
+    w = -e.fma(high, f + e.fma(low, y))
     far = w > 6
-    narrow = w.to("float")
-    root, half = narrow.sqrt().to("double"), (0.5 / narrow.sqrt()).to("double")
-    t = select(far, root.fma(-root, w).fma(half, root), w) - 3  # a step of Newton's after the root in float32
-    found = select(far, _mixed(t, SHORT["erfinv tail"], 3), _mixed(t, SHORT["erfinv"], 4)) * wide
-    return select(a == 1, INF * x, select(a > 1, NAN, found.to("float")))
+    t = select(far, w.sqrt() - ERFINV_TAIL_MIDDLE, w - ERFINV_MIDDLE)
+    near_c, *near = FLOAT["erfinv"]
+    far_c, *tail = FLOAT["erfinv tail"]
+    constant, others = (
+        select(far, far_c, x.code.lift(near_c, x.type)),
+        select(far, polynomial(t, tail), polynomial(t, near)),
+    )
+    product = x * constant
+    found = product + (x * t).fma(others, x.fma(constant, -product))
+    return select(abs(x) == 1, INF * x, select(abs(x) > 1, NAN, select(x == 0, x, found)))
 
 
-FUNCTIONS: dict[tuple[str, str], Callable[..., Value]] = {}
-for _function in (exp, exp2, expm1, sinh, cosh, tanh, log, log2, log10, log1p, logaddexp):
-    FUNCTIONS[_function.__name__, "float"] = FUNCTIONS[_function.__name__, "double"] = _function
-for _function in (sin, cos, tan, asin, acos, atan, atan2, erf, erfc):
-    FUNCTIONS[_function.__name__, "float"] = FUNCTIONS[_function.__name__, "double"] = _function
-for _function in (asinh, acosh, atanh, pow, hypot, erfinv):
-    FUNCTIONS[_function.__name__, "float"] = _function
+# ---- all of them -----------------------------------------------------------------------------------------------------
+
+BOUNDS: dict[str, tuple[float, float | None]] = {  # in ulp: of float32, and of float64 where it is made
+    "exp": (1.0, 1.0),
+    "exp2": (1.0, 1.3),
+    "expm1": (1.4, 2.0),
+    "log": (0.95, 0.95),
+    "log2": (1.05, 0.9),
+    "log10": (0.9, 0.95),
+    "log1p": (1.6, 1.6),
+    "logaddexp": (2.7, 2.7),  # of the largest of the operands and the result: they cancel
+    "logaddexp2": (2.7, 2.7),
+    "sin": (1.6, 0.8),
+    "cos": (1.6, 0.8),
+    "tan": (1.7, 2.3),
+    "asin": (2.0, 2.1),
+    "acos": (1.3, 1.3),
+    "atan": (1.6, 1.7),
+    "atan2": (1.8, 1.8),
+    "sinh": (1.5, 1.6),
+    "cosh": (1.5, 1.5),
+    "tanh": (1.6, 1.6),
+    "asinh": (0.51, None),
+    "acosh": (0.51, None),
+    "atanh": (1.2, None),
+    "erf": (1.3, 1.2),
+    "erfc": (2.0, 4.0),
+    "erfinv": (2.5, None),
+    "pow": (0.6, None),
+    "hypot": (0.51, None),
+}
+FUNCTIONS: dict[tuple[str, str], Callable[..., Value]] = {
+    (name, type): globals()[name]
+    for name, bounds in BOUNDS.items()
+    for type, bound in zip(("float", "double"), bounds)
+    if bound is not None
+}

@@ -194,7 +194,7 @@ def fused(op: Any, formula: Callable) -> Callable:
     given = [(names.index(n), d) for n, d in defaults.items()]
 
     def choose(*values: Any) -> Any:
-        if all(values[i] is d for i, d in given):
+        if all(values[i] is d or (values[i].__class__ is d.__class__ and values[i] == d) for i, d in given):
             return kernel(*(values[i] for i in places))
         return formula(*values)
 

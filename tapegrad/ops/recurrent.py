@@ -431,8 +431,8 @@ def _one_step(name: str, gates: int, step: Callable, input: Tensor, states: Tens
             raise TypeError(errors.message(f"{name}: {what} must be a tensor", got=type(t).__name__))
     sizes = input.array.shape[:1]
     cell = states[1].array.shape if len(states) == 2 else None
-    products = (w.array.shape for w in weights[:2])
-    _checked(name, gates, input.array.shape, states[0].array.shape, cell, *products, sizes, None)
+    w_ih, w_hh = weights[0].array.shape, weights[1].array.shape
+    _checked(name, gates, input.array.shape, states[0].array.shape, cell, w_ih, w_hh, sizes, None)
     return step(input, *states, *weights)
 
 
