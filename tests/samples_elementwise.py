@@ -289,6 +289,7 @@ SAMPLES |= {
     "silu": unary(lambda x: x / (1 + np.exp(-x))),
     "mish": unary(lambda x: x * np.tanh(np.log1p(np.exp(x)))),
     "gelu_erf": unary(elements(lambda x: x * NormalDist().cdf(x))),
+    "gelu_single": unary(elements(lambda x: x * NormalDist().cdf(x)), -7.0, 7.0, tolerance=4e-8),
     "gelu_tanh": unary(_gelu_tanh),
     "_smooth_l1": [
         case(

@@ -92,6 +92,12 @@ def bilinear(x, points):
     return out
 
 
+def mirrored(x, low, high):
+    """A triangle wave through (low, low) and (high, high)."""
+    phase = (x - low) % (2 * (high - low))
+    return low + np.minimum(phase, 2 * (high - low) - phase)
+
+
 def affine(theta, points, sizes):
     return (points @ theta.swapaxes(1, 2)).reshape(len(theta), *sizes, -1)
 
@@ -107,6 +113,7 @@ GRIDS = {
         case(IMAGES, POINTS, through=through("bicubic", "border", False)),
         case(IMAGES, POINTS, through=through("nearest", "border", True)),
         case(VOLUME, real(1, 2, 2, 1, 3, low=-1.4, high=1.4), through=through("bilinear", "border", False)),
+        case(real(2, 17, 3, 4), POINTS, through=through("bilinear", "zeros", False), expect=bilinear),
         case(
             IMAGES,
             positive(2, 6),
@@ -127,6 +134,11 @@ GRIDS = {
     "grid_sample_weights": [
         case(real(2, 3, 1, 3), IMAGES, TAPS, expect=lambda g, x, at: matched(rows(g), rows(x), None, at))
     ],
+    "grid_pixels": [
+        case(real(3, 4), 5, expect=lambda x, n: ((x + 1) * n - 1) / 2),
+        case(real(3, 4), 5, True, expect=lambda x, n, corners: (x + 1) / 2 * (n - 1)),
+    ],
+    "grid_mirrored": [case(real(3, 4, low=-7, high=9), -0.5, 2.5, expect=mirrored)],
     "affine_grid_generator": [case(real(2, 2, 3), real(6, 3), (2, 3), expect=affine)],
 }
 

@@ -9,7 +9,6 @@ References: Jaderberg et al. 2015 (spatial transformers), Keys 1981 (cubic convo
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +16,16 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from ..backends.cpu import entries
-from ..core.op import Array, op
+from ..backends.cpu import grid as kernels
+from ..core.op import Array, elementwise, op
 from ..core.tensor import Tensor, wrap
+from ..ir import expr as e
+from .activation import hardtanh
 from .bounds import clamp
 from .casting import full
 from .compare import where
 from .elementwise import mul
+from .functions import abs, floor
 from .joining import stack
 from .movement import reshape
 from .ranges import linspace
@@ -40,8 +42,7 @@ PADDINGS = ("zeros", "border", "reflection")
 
 @op(name="grid_sample", node=lambda node: f"GridSampler{len(node.attrs[0][0])}DBackward0")
 def _sampled(x: Array, weight: Array, at: Array, size):
-    rows = entries.mix(entries.as_rows(x), weight, at, None, at.shape[1])
-    return entries.as_channels(rows, x.shape[0], size)
+    return kernels.sample(x, weight, at, size)
 
 
 @_sampled.shape
@@ -61,8 +62,7 @@ def _(g, x, at):
 
 @op(name="grid_sample_backward")
 def _spread(dy: Array, weight: Array, at: Array, sizes):
-    rows = entries.mix(entries.as_rows(dy), weight, None, at, dy.shape[0] * math.prod(sizes))
-    return entries.as_channels(rows, dy.shape[0], sizes)
+    return kernels.spread(dy, weight, at, sizes)
 
 
 @_spread.shape
@@ -82,7 +82,7 @@ def _(g, dy, at):
 
 @op(name="grid_sample_weights")
 def _matched(dy: Array, x: Array, at: Array):
-    return entries.match(entries.as_rows(dy), entries.as_rows(x), None, at)
+    return kernels.match(dy, x, at)
 
 
 @_matched.shape
@@ -106,9 +106,31 @@ def _(g, dy, at, x_shape):
 Taps = list[tuple[Array, "Tensor | None"]]
 
 
-def _pixels(coordinate: Any, n: int, corners: bool) -> Any:
+@elementwise(method=False, inplace=False, name="grid_pixels", refuses="biu")
+def _pixels(x, n=1, corners=False):
     """Where coordinates of [-1, 1] lie among n pixels: the ends are the first and last pixel, or their outer sides."""
-    return (coordinate + 1) * ((n - 1) / 2) if corners else ((coordinate + 1) * n - 1) / 2
+    return (x + 1) * ((n - 1) * 0.5) if corners else ((x + 1) * n - 1) * 0.5
+
+
+@_pixels.grad
+def _(g, n, corners):
+    return g * ((n - 1) * 0.5 if corners else n * 0.5)
+
+
+@elementwise(method=False, inplace=False, name="grid_mirrored", refuses="biu")
+def _mirrored(x, low=0.0, high=1.0):
+    """Positions folded back at `low` and `high`, as often as it takes."""
+    away = e.abs(x - low)
+    turns = e.floor(away / (high - low))
+    rest = away - turns * (high - low)
+    return e.where(turns - 2 * e.floor(turns * 0.5) > 0, high - rest, rest + low)
+
+
+@_mirrored.grad
+def _(g, x, low, high):
+    turns = floor(abs(x - low) / (high - low))
+    back = turns - 2 * floor(turns * 0.5)  # 1 where the position runs the other way
+    return g * where(x >= low, 1 - 2 * back, 2 * back - 1)
 
 
 def _limits(n: int, corners: bool) -> tuple[float, float]:
@@ -119,16 +141,7 @@ def _limits(n: int, corners: bool) -> tuple[float, float]:
 def _reflected(at: Any, n: int, corners: bool) -> Any:
     """Positions folded back into the image; of a tensor or an array."""
     low, high = _limits(n, corners)
-    span = high - low
-    if span == 0:
-        return at * 0
-    away = abs(at - low)
-    turns = np.floor((away.array if isinstance(away, Tensor) else away) / span)
-    rest = away - turns * span if not isinstance(away, Tensor) else away - wrap(turns * span)
-    even = turns % 2 == 0
-    if isinstance(rest, Tensor):
-        return where(wrap(even), rest + low, high - rest)
-    return np.where(even, rest + low, high - rest)
+    return at * 0 if low == high else _mirrored(at, low, high)
 
 
 def _inside(at: Tensor, n: int, padding: str, corners: bool) -> Tensor:
@@ -136,9 +149,7 @@ def _inside(at: Tensor, n: int, padding: str, corners: bool) -> Tensor:
     if padding == "zeros":
         return at
     at = _reflected(at, n, corners) if padding == "reflection" else at
-    array = at.array
-    within = wrap((array > 0) & (array < n - 1))
-    return where(within, at, wrap(np.clip(array, 0, n - 1)))  # no gradient at the border
+    return hardtanh(at, 0.0, n - 1.0)  # no gradient at the border
 
 
 def _linear_taps(at: Tensor) -> Taps:
@@ -170,7 +181,7 @@ def _cubic_taps(at: Tensor, n: int, padding: str, corners: bool) -> Taps:
 
 def _combined(axes: list[Taps], sizes: tuple[int, ...], batch: int, dtype: Any) -> tuple[Tensor, Tensor]:
     """(weight, at) of all combinations of one tap for each axis, outermost axis first."""
-    at = entries.flat_places([[place for place, _ in taps] for taps in axes], sizes, batch)
+    at = kernels.flat_places([[place for place, _ in taps] for taps in axes], sizes, batch)
     weight: Tensor | None = None
     for taps in axes:
         own = [w for _, w in taps if w is not None]

@@ -114,6 +114,31 @@ def test_embedding_bag(case, mode, width):
         both(call, *arrays[:2], normal(*numbers.shape), *arrays[2:])
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bag_of_many_entries(mode):
+    """More entries than there are pairs of a bag and a row; bags of similar and of different lengths."""
+    table = np.round(normal(12, 5), 1)  # maxima that are equal
+    for offsets in (np.arange(0, 5000, 100), np.array([0, 0, 10, 4000])):
+        numbers = RNG.integers(0, 12, 5000)
+        for options in ({}, {"padding_idx": 3}):
+            call = lambda lib, i, w, o: lib.nn.functional.embedding_bag(i, w, o, mode=mode, **options)
+            both(call, numbers, table, offsets)
+        if mode != "max":  # an infinite row is in the bags that name it, and in no other
+            infinite = np.where(np.arange(12) == 7, np.inf, 1.0)[:, None]
+            rare = np.where(np.arange(5000) < 4990, numbers % 7, 7)
+            close(
+                *[
+                    lib.nn.functional.embedding_bag(*map(lib.tensor, (rare, infinite, offsets)), mode=mode)
+                    for lib in (tapegrad, torch)
+                ]
+            )
+        if mode == "sum":
+            weighted = lambda lib, i, w, s, o: lib.nn.functional.embedding_bag(
+                i, w, o, mode="sum", per_sample_weights=s
+            )
+            both(weighted, numbers, table, normal(5000), offsets)
+
+
 def test_embedding_bag_layer():
     for args, options in (((10, 3), {}), ((10, 3, 1.0), {"mode": "max", "padding_idx": -3})):
         layers = []

@@ -7,9 +7,7 @@ writes) row m. A source or target of -1 is none.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -50,6 +48,8 @@ def mix(x: Array, weight: Array | None, source: Array | None, target: Array | No
     wide = _wide(x)
     out = np.zeros((count, x.shape[1]), wide.dtype)
     if source is not None and target is not None and len(source) == 1:
+        if _many(source, count * len(wide)) and np.isfinite(wide).all():
+            return _matrix(weight, source[0], target[0], count, wide).astype(x.dtype, copy=False)
         source, target, weight = _as_taps(source, target, weight, count)
     taps = source if source is not None else target
     assert taps is not None
@@ -69,6 +69,22 @@ def mix(x: Array, weight: Array | None, source: Array | None, target: Array | No
             else:
                 _add(out, target[t, block], rows)
     return out.astype(x.dtype, copy=False)
+
+
+def _many(places: Array, pairs: int) -> bool:
+    """Whether one tap has so many entries that a matrix of all pairs of a target and a source is no larger."""
+    return len(places) == 1 and places.size >= 4096 and 0 < pairs <= 2 * places.size
+
+
+def _matrix(weight: Array | None, source: Array, target: Array, count: int, x: Array) -> Array:
+    """The sparse matrix as a dense one, times x: a tenth of the time of entry by entry where most pairs are there."""
+    there = (source >= 0) & (target >= 0)
+    factors = None if weight is None else weight[0]
+    if not there.all():
+        source, target = source[there], target[there]
+        factors = None if factors is None else factors[there]
+    pairs = target.astype(np.intp, copy=False) * len(x) + source
+    return np.bincount(pairs, factors, count * len(x)).reshape(count, len(x)).astype(x.dtype) @ x
 
 
 def _as_taps(source: Array, target: Array, weight: Array | None, count: int) -> tuple:
@@ -111,6 +127,9 @@ def match(y: Array, x: Array, target: Array | None, source: Array | None) -> Arr
     taps = source if source is not None else target
     assert taps is not None
     out = np.zeros(taps.shape, left.dtype)
+    if source is not None and target is not None and _many(source, len(left) * len(right)):
+        found = (left @ right.T)[target, source]
+        return np.where((target < 0) | (source < 0), 0, found).astype(y.dtype, copy=False)
     if len(left) and len(right):
         for block in _blocks(taps.shape[1], x.shape[1]):
             for t in range(len(taps)):
@@ -118,32 +137,6 @@ def match(y: Array, x: Array, target: Array | None, source: Array | None) -> Arr
                 b = _taken(right, None if source is None else source[t], block)
                 np.einsum("md,md->m", a, b, out=out[t, block])
     return out.astype(y.dtype, copy=False)
-
-
-def flat_places(axes: list[list[Array]], sizes: tuple[int, ...], batch: int) -> Array:
-    """(T, M): for each combination of a tap of each axis, the flat pixel of M points, -1 outside.
-
-    Each tap is M whole numbers as floats; the points of an image follow each other. Pixels count through all images.
-    """
-    m, pixels = len(axes[0][0]), math.prod(sizes)
-    kind = np.int32 if batch * pixels < 2**31 else np.int64
-    out = np.empty((math.prod(map(len, axes)), m), kind)
-    each = max(m // max(batch, 1), 1)
-    for block in _blocks(m, 4):
-        combined: list[tuple[Array, Any]] = [
-            (np.arange(block.start, block.stop, dtype=kind) // each * pixels, np.True_)
-        ]
-        stride = pixels
-        for taps, n in zip(axes, sizes):
-            stride //= max(n, 1)
-            parts = []
-            for at in taps:
-                ok = (at[block] >= 0) & (at[block] < n)
-                parts.append((np.where(ok, at[block], 0).astype(kind) * kind(stride), ok))
-            combined = [(flat + place, ok & there) for flat, ok in combined for place, there in parts]
-        for row, (flat, ok) in zip(out, combined):
-            row[block] = flat if ok.all() else np.where(ok, flat, -1)
-    return out
 
 
 def bag_maximum(x: Array, source: Array, starts: Array, ends: Array) -> tuple[Array, Array]:
@@ -155,14 +148,37 @@ def bag_maximum(x: Array, source: Array, starts: Array, ends: Array) -> tuple[Ar
     source, bags = source[there], bags[there]
     if not len(source):
         return out, found
-    rows = x.take(source, 0)  # (K, D)
     first = np.flatnonzero(np.concatenate(([True], bags[1:] != bags[:-1])))
+    sizes = np.diff(first, append=len(bags))
+    if sizes.max() * len(first) <= 2 * len(bags) and not np.isnan(x.max()):
+        out[bags[first]], found[bags[first]] = _maximum_by_taps(x, source, first, sizes)
+        return out, found
+    rows = x.take(source, 0)  # (K, D)
     best = np.maximum.reduceat(rows, first, 0)
-    each = np.repeat(best, np.diff(first, append=len(bags)), 0)
+    each = np.repeat(best, sizes, 0)
     hit = (rows == each) | (rows != rows)
     at = np.minimum.reduceat(np.where(hit, np.arange(len(rows))[:, None], len(rows)), first, 0)
     out[bags[first]], found[bags[first]] = best, source[at]
     return out, found
+
+
+def _maximum_by_taps(x: Array, source: Array, first: Array, sizes: Array) -> tuple[Array, Array]:
+    """`bag_maximum` of bags of similar sizes without NaN: the first entry of every bag, then the second, ..."""
+    best = np.empty((len(first), x.shape[1]), x.dtype)
+    found = np.empty(best.shape, np.int64)
+    most = int(sizes.max())
+    kind = np.int16 if most < 32768 else np.int32
+    for block in _blocks(len(first), 4 * x.shape[1]):
+        starts, last = first[block], sizes[block] - 1
+        held, tap = x.take(source[starts], 0), np.zeros(found[block].shape, kind)
+        for t in range(1, most):
+            rows = x.take(source[starts + np.minimum(t, last)], 0)  # a bag's last entry again does no harm
+            better = (rows > held).astype(kind)
+            better *= kind(t)
+            np.maximum(tap, better, out=tap)
+            np.maximum(held, rows, out=held)
+        best[block], found[block] = held, source[starts[:, None] + tap]
+    return best, found
 
 
 def as_rows(x: Array) -> Array:
