@@ -39,9 +39,9 @@ def stepping(name: str, sizes: tuple[int, int], **options: Any) -> Callable[[Any
 
 
 CASES = [
-    Case("Adam, 1 M in 50 tensors", stepping("Adam", MANY), 5, 0.5),
-    Case("AdamW, 1 M in 50 tensors", stepping("AdamW", MANY), 5, 0.5),
-    Case("Adam with decay, 50 tensors", stepping("Adam", MANY, weight_decay=0.01), 5, None),
+    Case("Adam, 1 M in 50 tensors", stepping("Adam", MANY), 10, 0.5),
+    Case("AdamW, 1 M in 50 tensors", stepping("AdamW", MANY), 10, 0.5),
+    Case("Adam with decay, 50 tensors", stepping("Adam", MANY, weight_decay=0.01), 10, None),
     Case("SGD, 50 tensors", stepping("SGD", MANY, lr=0.01), 10, None),
     Case("SGD with momentum, 50 tensors", stepping("SGD", MANY, lr=0.01, momentum=0.9), 5, None),
     Case("RMSprop, 50 tensors", stepping("RMSprop", MANY), 5, None),

@@ -68,9 +68,9 @@ assert [node for node, _ in ran] == nodes[::-1]
 section("   gradients of the parameters", *(f"{name:<9} {p.grad.flatten()}" for name, p in model.named_parameters()))
 
 # ---- 3. The optimizer: optim/sgd.py declares the rule, optim/rule.py compiles it ----
-# A rule is one expression for each value that changes; a prime marks the new one. From it follow two functions that
-# write the arrays of a parameter in place: `whole` for small ones, `piece` for parts of large ones that fit the cache,
-# with memory for temporaries given. n0, n1, ... are the numbers of the formula, here the momentum and the rate.
+# A rule is one expression for each value that changes; a prime marks the new one. From it follows a function that
+# writes the arrays of a parameter in place, one NumPy call for each operator, on pieces that fit the cache. n0, n1, ...
+# are the numbers of the formula, here the momentum and the rate; t... is memory for temporaries.
 
 rule = optimizer.rule
 on = tuple(name in ("lr", "momentum") for name in rule.options)  # the parts that these settings need

@@ -148,6 +148,7 @@ if _TYPE_CHECKING:
     from . import cpu as cpu
     from . import distributions as distributions
     from . import fft as fft
+    from . import func as func
     from . import io as io
     from . import linalg as linalg
     from . import masked as masked
@@ -178,6 +179,7 @@ _LAZY = (
     "cpu",
     "distributions",
     "fft",
+    "func",
     "io",
     "linalg",
     "masked",

@@ -118,7 +118,7 @@ ONE_STEP = [  # the numbers are PyTorch's
     r" +#(\d+) Addmm.*\n +#(\d+) Tanh.*\n +#(\d+) Addmm",
     r"2\.weight  tensor\(\[0\.0755, 0\.6090\]\)\n +2\.bias    tensor\(\[-1\.4674\]\)",
     r"momentum_buffer' = momentum \* momentum_buffer \+ g\n +p' = p - lr \* momentum_buffer'",
-    r"def whole\(.*\n(?: +[a-z].*\n)* +sub\(p_, \w+, p_\)",
+    r"def piece\(.*\n(?: +[a-z].*\n)* +sub\(p_, \w+, p_\)",
     r"before  tensor\(\[\[-0\.0140,  0\.5607\]\]\)\n +after   tensor\(\[\[-0\.0518,  0\.2561\]\]\)",
     r"before  0\.8441\n +after   0\.2981, node None",
 ]

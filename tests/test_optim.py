@@ -473,12 +473,13 @@ def test_formulas():
 def in_parts(update, own, numbers):
     """The update of `Packed`: for each row alone, or for all at once."""
     p, g, *state = own.values()
-    gather, middle, scatter, count = update.parts
+    whole, count, gather, middle, scatter = update.parts
     temporaries = [np.empty_like(p) for _ in range(count)]
-    if middle is not None:
-        for i in range(len(p)):
-            gather(p[i], g[i], numbers, [t[i] for t in temporaries])
-        middle(state, numbers, temporaries)
+    if middle is None:
+        return whole(p, g, state, numbers, temporaries)
+    for i in range(len(p)):
+        gather(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
+    middle(state, numbers, temporaries)
     for i in range(len(p)):
         scatter(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
 
@@ -590,6 +591,18 @@ def disturb_by_forgetting(optimizer):
     optimizer.state.pop(optimizer.param_groups[0]["params"][2], None)
 
 
+def disturb_an_option(optimizer):
+    optimizer.param_groups[0]["lr"] *= 0.5
+
+
+def disturb_the_rule(optimizer):
+    optimizer.param_groups[0]["maximize"] = True
+
+
+def disturb_by_a_tensor(optimizer):
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.25)
+
+
 def disturb_the_group(optimizer):
     optimizer.add_param_group({"params": noisy_parameters((3,), (2,), seed=5)})
 
@@ -601,10 +614,10 @@ DISTURBANCES = [value for name, value in list(globals().items()) if name.startsw
 @pytest.mark.parametrize("disturb", DISTURBANCES, ids=lambda f: f.__name__[8:])
 def test_packed_steps_have_the_bits_of_single_ones(name, disturb, monkeypatch):
     """Whatever happens between steps, and with pieces smaller than the parameters together."""
-    monkeypatch.setattr(packed, "PIECE", 40)
+    monkeypatch.setattr(packed, "TOGETHER", 21)
     kwargs = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
     together, single = (make(name, noisy_parameters((3, 4), (5,), (2, 2, 2), (7,), (90,), ()), **kwargs) for _ in "ab")
-    single._step_packed = lambda group, members, options: members
+    single._pack = lambda group, members, options: None
     for i in range(6):
         for optimizer in (together, single):
             rng = np.random.default_rng(i)

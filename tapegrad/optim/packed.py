@@ -2,7 +2,7 @@
 
 The state of the parameters of a group is laid side by side, a stretch for each name; `state[p][name]` stay the same
 tensors and become windows onto it. A step reads each gradient and writes each parameter where they are, and computes
-everything between in pieces of the buffer that span several parameters (`Update.parts`).
+everything between in stretches of the buffer that span several small parameters (`Update.parts`).
 
 Invariant: a `Packed` is used for a step only if `holds` finds every array where the packing left it. Whatever a program
 does to parameters, gradients or state between two steps, the worst is that they are packed again.
@@ -10,17 +10,22 @@ does to parameters, gradients or state between two steps, the worst is that they
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from operator import is_
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, chain
+from operator import attrgetter, is_, itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.cpu.optimizers import PIECE, PLAIN, Parts
+from ..backends.cpu.optimizers import PLAIN, Parts
 from ..core.tensor import Tensor
 
 Array = np.ndarray
+# Elements that neighbours may have together: with their state and temporaries they stay in a cache of 512 KiB.
+TOGETHER = 16384
+LARGEST = 4 * TOGETHER  # elements of one parameter; a larger one gains nothing
+
+array_of, gradient_of = attrgetter("array"), attrgetter("_grad.array")
 
 
 class Chunk(NamedTuple):
@@ -35,21 +40,17 @@ class Packed:
     """Parameters of one group whose state lies side by side, and the others (`rest`).
 
     Args:
-        parts: the update.
+        program: the compiled rule.
         members: the parameters of the group that have gradients.
         states: the state of each member.
-        counts, names: the names of the state that is a number, and of that which is an array.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        members: list[Tensor],
-        states: list[dict[str, Tensor]],
-        counts: tuple[str, ...],
-        names: tuple[str, ...],
-    ):
-        self.parts, self.members = parts, members
+    def __init__(self, program: Any, members: list[Tensor], states: list[dict[str, Tensor]]):
+        counts, names = program.counts, program.arrays
+        self.program, self.members = program, members
+        self.parts: Parts = program.update.parts
+        self.values: list[float] = []  # of the options of the program
+        self.settings: list[Any] = []  # all that the group held when they were read
         chosen = [i for i, (p, s) in enumerate(zip(members, states)) if _fits(p, s, names)]
         if chosen:  # only those that agree with the first can share its numbers
             first = _agreement(members[chosen[0]], states[chosen[0]], counts)
@@ -59,6 +60,9 @@ class Packed:
         self.params = [members[i] for i in chosen]
         self.rest = [p for i, p in enumerate(members) if i not in set(chosen)]
         self.names = counts + names
+        if self.names:
+            get = itemgetter(*self.names)
+            self.entries = get if len(self.names) > 1 else lambda state: (get(state),)
         self.tensors = [states[i][n] for i in chosen for n in self.names]
         self.arrays = [p.array for p in self.params]
         self.numbers: list[Array] = []  # the counts: (params,) for each name
@@ -80,20 +84,20 @@ class Packed:
         for name, values in zip(counts, self.numbers):
             for i, s in enumerate(states):
                 s[name].array = values[i : i + 1].reshape(())
-        together = self.parts.middle is not None
-        buffers = np.empty((len(names), ends[-1] if together else 0), dtype)  # in one: large memory gets large pages
+        buffers = np.empty((len(names), ends[-1]), dtype)  # in one: large memory gets large pages
         for name, buffer in zip(names, buffers):
             for s, shape, start, end in zip(states, shapes, ends, ends[1:]):
-                if together:
-                    window = buffer[start:end].reshape(shape)
-                    np.copyto(window, s[name].array)
-                    s[name].array = window
+                window = buffer[start:end].reshape(shape)
+                np.copyto(window, s[name].array)
+                s[name].array = window
         self.states = [[s[n].array for n in names] for s in states]
-        scratch = [np.empty(min(ends[-1], PIECE), dtype) for _ in range(self.parts.temporaries)]
-        first = 0
+        scratch = [
+            np.empty(max(TOGETHER, *(a.size for a in self.arrays)), dtype) for _ in range(self.parts.temporaries)
+        ]
+        together, first = self.parts.middle is not None, 0
         while first < len(shapes):
             low, last = ends[first], first + 1
-            while together and last < len(shapes) and ends[last + 1] - low <= PIECE:
+            while together and last < len(shapes) and ends[last + 1] - low <= TOGETHER:
                 last += 1
             for shape, start, end in zip(shapes[first:last], ends[first:last], ends[first + 1 :]):
                 self.temporaries.append([t[start - low : end - low].reshape(shape) for t in scratch])
@@ -103,19 +107,27 @@ class Packed:
             )
             first = last
 
+    def follows(self, group: dict[str, Any]) -> bool:
+        """Whether no option of the group was changed since `values` were read."""
+        settings = self.settings
+        return len(group) == len(settings) and all(map(is_, group.values(), settings))
+
     def holds(self, members: list[Tensor], states: Mapping[Tensor, dict[str, Tensor]]) -> bool:
         """Whether these are the members, with every piece of state where it was put."""
         if len(members) != len(self.members) or not all(map(is_, members, self.members)):
             return False
-        if names := self.names:
+        if self.names:
             try:
-                tensors = [states[p][n] for p in self.params for n in names]
-                windows = [t.array for t in tensors]
-            except (KeyError, AttributeError):
+                if len(states) == len(self.params) and all(map(is_, states, self.params)):
+                    own: Iterable = states.values()  # without looking up each parameter
+                else:
+                    own = [states[p] for p in self.params]
+                tensors = list(chain.from_iterable(map(self.entries, own)))
+            except (KeyError, TypeError):
                 return False
-            if not (all(map(is_, tensors, self.tensors)) and all(map(is_, windows, self.windows))):
+            if not (all(map(is_, tensors, self.tensors)) and all(map(is_, map(array_of, tensors), self.windows))):
                 return False
-        arrays = [p.array for p in self.params]
+        arrays = list(map(array_of, self.params))
         if not all(map(is_, arrays, self.arrays)):  # p.data = ...
             if not all(map(_same_layout, arrays, self.arrays)):
                 return False
@@ -124,24 +136,23 @@ class Packed:
 
     def run(self, numbers: Sequence[Array], new: Sequence[float]) -> None:
         """Make the step: `numbers` of the update, and the `new` values of the counts."""
-        grads = []
-        for p in self.params:  # all that concerns objects first: arrays drive them out of the caches
-            g = p.grad.array  # type: ignore[union-attr]
-            grads.append(g if g.flags.c_contiguous else np.ascontiguousarray(g))
+        # all that concerns objects first: arrays drive them out of the caches
+        grads = [g if g.flags.c_contiguous else np.ascontiguousarray(g) for g in map(gradient_of, self.params)]
+        for p in self.params:
             p.bump()
         self.version[0] += 1
-        gather, middle, scatter, _ = self.parts
-        if middle is None:
-            for p_, g, state, temporaries in zip(self.arrays, grads, self.states, self.temporaries):
+        whole, _, gather, middle, scatter = self.parts
+        for part, buffers, scratch in self.chunks:
+            mine = list(zip(self.arrays[part], grads[part], self.states[part], self.temporaries[part]))
+            if len(mine) == 1:
+                ((p_, g, state, temporaries),) = mine
+                whole(p_, g, state, numbers, temporaries)
+                continue
+            for p_, g, state, temporaries in mine:
+                gather(p_, g, state, numbers, temporaries)
+            middle(buffers, numbers, scratch)
+            for p_, g, state, temporaries in mine:
                 scatter(p_, g, state, numbers, temporaries)
-        else:
-            for part, buffers, scratch in self.chunks:
-                mine = list(zip(self.arrays[part], grads[part], self.states[part], self.temporaries[part]))
-                for p_, g, _, temporaries in mine:
-                    gather(p_, g, numbers, temporaries)
-                middle(buffers, numbers, scratch)
-                for p_, g, state, temporaries in mine:
-                    scatter(p_, g, state, numbers, temporaries)
         for values, value in zip(self.numbers, new):
             values.fill(value)
 
@@ -149,7 +160,7 @@ class Packed:
 def _fits(p: Tensor, state: dict[str, Tensor], names: tuple[str, ...]) -> bool:
     """Whether a parameter can be packed: plain memory, and not so large that it fills pieces alone."""
     a = p.array
-    if a.dtype not in PLAIN or not a.ndim or not 0 < a.size <= PIECE // 2:
+    if a.dtype not in PLAIN or not a.ndim or not 0 < a.size <= LARGEST:
         return False
     return all(_same_layout(b, a) for b in (a, *[state[n].array for n in names]))
 

@@ -39,7 +39,7 @@ def radam_rule(
     g = slope(p, g, None if decoupled_weight_decay else weight_decay, maximize)
     if decoupled_weight_decay and weight_decay is not None:
         p = p * (1 - lr * weight_decay)
-    exp_avg = beta1 * exp_avg + (1 - beta1) * g
+    exp_avg = exp_avg + (1 - beta1) * (g - exp_avg)
     exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g * g
     new = {"step": step, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
     size = lr / (1 - beta1**step)

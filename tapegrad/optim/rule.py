@@ -145,6 +145,12 @@ class Program:
         self.state = self.counts + self.arrays
         self.update = Update(outputs, ("p", "g", *self.arrays), (*self.counts, *self.options))
 
+    def numbers(self, key: list, values: list[float]) -> tuple[list, list[float]]:
+        """The numbers of a step, and the new counts, for a dtype and counts (`key`) and values of the options."""
+        numbers, new = self.update.numbers(*key, *values)
+        changes = dict(zip(self.update.new_numbers, new))
+        return numbers, [changes.get(n, old) for n, old in zip(self.counts, key[1:])]
+
 
 # ---- the optimizers that are a rule ------------------------------------------------------------------------------
 
@@ -213,40 +219,46 @@ class RuleOptimizer(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         """One step of the parameters of a group."""
-        options = self._options(group)
         members = [p for p in group["params"] if p.grad is not None]
-        if len(members) > 1:
-            members = self._step_packed(group, members, options)
-        self._step_each(group, members, options)
+        packed = self._packs.get(id(group))
+        options: dict[str, Any] = {}
+        if packed is None or not packed.follows(group) or not packed.holds(members, self.state):
+            options = self._options(group)
+            packed = self._pack(group, members, options) if len(members) > 1 else None
+        if packed is not None:
+            if packed.params:
+                key = [packed.arrays[0].dtype, *[values[0].item() for values in packed.numbers]]
+                packed.run(*packed.program.numbers(key, packed.values))
+            members = packed.rest
+        if members:
+            self._step_each(group, members, options or self._options(group))
 
-    def _step_packed(self, group: dict[str, Any], members: list[Tensor], options: dict[str, Any]) -> list[Tensor]:
-        """The step of those whose state can lie side by side, from the second step on; returns the others."""
+    @property
+    def _packs(self) -> dict[int, Packed]:
+        """What was packed, by the identity of the group; it is checked before each use, and never saved."""
+        return self.__dict__.setdefault("_packed", {})
+
+    def _pack(self, group: dict[str, Any], members: list[Tensor], options: dict[str, Any]) -> Packed | None:
+        """Those of the parameters whose state can lie side by side, from the second step on."""
         states = self.state
-        mine = NOTHING
-        if type(self)._begin is not RuleOptimizer._begin:
+        mine, fixed = NOTHING, type(self)._begin is RuleOptimizer._begin
+        if not fixed:
             kinds = {id(kind): kind for kind in [self._begin(states.get(p) or {}, group) for p in members]}
             if len(kinds) > 1:
-                return members
+                return None
             (mine,) = kinds.values()
         program = self._program(options | mine if mine else options)
-        parts = program.update.parts
-        packs = self.__dict__.setdefault("_packs", {})
-        packed = packs.get(id(group))
-        if packed is None or packed.parts is not parts or not packed.holds(members, states):
+        packed = self._packs.get(id(group))
+        if packed is None or packed.program is not program or not packed.holds(members, states):
             kept = [states.get(p) or {} for p in members]
             if not all(isinstance(s.get(n), Tensor) for s in kept for n in program.state):
-                return members
-            packed = packs[id(group)] = Packed(parts, members, kept, program.counts, program.arrays)
-        if packed.params:
-            key = [packed.arrays[0].dtype, *[values[0].item() for values in packed.numbers]]
-            packed.run(*self._numbers(program, key, _values(program, options)))
-        return packed.rest
-
-    def _numbers(self, program: Program, key: list, values: list[float]) -> tuple[list, list[float]]:
-        """The numbers of a step, and the new counts, of parameters with this dtype and these counts."""
-        numbers, new = program.update.numbers(*key, *values)
-        changes = dict(zip(program.update.new_numbers, new))
-        return numbers, [changes.get(n, old) for n, old in zip(program.counts, key[1:])]
+                return None
+            packed = self._packs[id(group)] = Packed(program, members, kept)
+        packed.values = _values(program, options)
+        packed.settings = []
+        if fixed and not any(isinstance(v, Tensor) for v in options.values()):
+            packed.settings = list(group.values())
+        return packed
 
     def _step_each(self, group: dict[str, Any], members: list[Tensor], options: dict[str, Any]) -> None:
         """The step of parameters one by one; those that agree in type and step count share their numbers."""
@@ -272,7 +284,7 @@ class RuleOptimizer(Optimizer):
             key = [array.dtype, *[count.item() for count in counts]]
             if key != agreed:
                 agreed = key
-                numbers, new = self._numbers(program, key, values)
+                numbers, new = program.numbers(key, values)
             update.run([array, p.grad.array, *owned[split:]], numbers)  # type: ignore[union-attr]
             for count, value in zip(counts, new):
                 count.fill(value)

@@ -587,15 +587,13 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_functional_calls(name):
-    from tapegrad.nn.utils.stateless import call_with
-
     found = []
-    for T, call in ((torch, torch.func.functional_call), (tapegrad, call_with)):
+    for T in BOTH:
         T.manual_seed(0)
         module = tied(T)
         before = {k: v.tolist() for k, v in module.state_dict().items()}
         try:
-            result = CALLS[name](T, module, T.ones(1, 2), call).tolist()
+            result = CALLS[name](T, module, T.ones(1, 2), T.func.functional_call).tolist()
         except (RuntimeError, ValueError, TypeError, AttributeError) as error:
             result = type(error)
         own = {k: v.tolist() for k, v in module.state_dict().items()}

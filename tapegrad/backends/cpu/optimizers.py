@@ -25,13 +25,13 @@ from ...ir import expr
 from . import threads, workers
 from .elementwise import FLOAT32, FUNCTIONS, HALVES
 
-# Elements of one piece: its arrays stay in a cache of a few MiB, and calls cost little beside the work. A step
-# of Adam for one parameter of a million elements on one core took 2.8 ms with 16384, 2.4 with 32768, 2.3 with 65536
-# and 2.2 with 131072 (torch 2.9); arrays that do not fit the last-level cache need the limit.
-PIECE = 131072
-# From here, threads take a part each: 1.7 ms with two of them (torch's two: 2.2). Small pieces pass the interpreter's
-# lock back and forth too often: 3.3 ms with pieces of 16384.
-SHARED = 4 * PIECE
+# Elements of one piece: arrays that do not fit the last-level cache are read and written once, and calls cost little
+# beside the work. A step for one parameter of a million elements, on one core with 32 MiB of last-level cache, took
+# Adam 3.1 ms with 32768, 2.5 with 65536, 2.4 with 262144 (torch 3.0) and SGD 0.69, 0.45, 0.38 (torch 0.25).
+PIECE = 262144
+# From here, threads take a part each: Adam's 2.3 ms became 1.7 with two of them (torch's two: 2.2). Small pieces pass
+# the interpreter's lock back and forth too often: 3.3 ms with pieces of 16384.
+SHARED = 2 * PIECE
 MOST = 4  # threads, however many the machine has: they meet at the interpreter's lock
 PLAIN = (FLOAT32, np.dtype(np.float64))
 
@@ -78,32 +78,25 @@ class Update:
 
     @functools.cached_property
     def parts(self) -> Parts:
-        """The update in three parts, for parameters side by side whose state lies in one buffer.
+        """The update in three parts, for small parameters side by side whose state lies in one buffer; and as a whole.
 
         What reads a parameter or its gradient is computed for each of them, then everything else for the whole buffer
-        at once, and at the end, for each, what needs the parameter or its gradient again: fewer and longer calls. If
-        there is little in between, all is in the last part.
+        at once, and at the end, for each, what needs the parameter or its gradient again: fewer and longer calls.
         """
-        body = _Body(self._wide, self._arrays, in_parts=True)
-        part_of = body.part_of
+        whole, body = _Body(self._wide, self._arrays), _Body(self._wide, self._arrays, in_parts=True)
         ends, state = [[f"{name}_" for name in names] for names in (self._arrays[:2], self._arrays[2:])]
-        misplaced = any(part == 0 and line[2] in state for line, part in zip(body.lines, part_of))
-        if body.crossing or misplaced or part_of.count(1) < 4:
-            body = _Body(self._wide, self._arrays)
-            part_of = [2] * len(body.lines)
-        lists = {
-            "state": state,
-            "numbers": [f"n{i}" for i in range(len(body.numbers))],
-            "temporaries": body.temporaries,
-        }
-        names = {"gather": [*ends, "numbers", "temporaries"], "middle": [*lists], "scatter": [*ends, *lists]}
-        sources = [
-            _source(name, names[name], [line for line, part in zip(body.lines, part_of) if part == k], lists)
-            for k, name in enumerate(names)
-        ]
-        made = _functions("".join(sources))
-        middle = made["middle"] if 1 in part_of else None
-        return Parts(made["gather"], middle, made["scatter"], len(body.temporaries))
+        numbers = [f"n{i}" for i in range(len(body.numbers))]
+        lists = {"state": state, "numbers": numbers, "temporaries": whole.temporaries}
+        source = _source("whole", [*ends, *lists], whole.lines, lists)
+        if body.crossing or body.part_of.count(1) < 4:  # nothing to gain
+            return Parts(_functions(source)["whole"], len(whole.temporaries))
+        lists["temporaries"] = body.temporaries
+        names = {"gather": [*ends, *lists], "middle": [*lists], "scatter": [*ends, *lists]}
+        for k, name in enumerate(names):
+            lines = [line for line, part in zip(body.lines, body.part_of) if part == k]
+            source += _source(name, names[name], lines, lists)
+        made = _functions(source)
+        return Parts(made["whole"], len(body.temporaries), made["gather"], made["middle"], made["scatter"])
 
     def run(self, arrays: Sequence[np.ndarray], numbers: list[np.ndarray]) -> None:
         """Update the arrays, all of one shape and dtype, in place."""
@@ -138,12 +131,13 @@ class Update:
 
 
 class Parts(NamedTuple):
-    """An update in three functions; state, numbers and temporaries are lists."""
+    """An update as functions of p, g, and lists: state, numbers, temporaries."""
 
-    gather: Callable[..., None]  # of p, g, numbers, temporaries
-    middle: Callable[..., None] | None  # of state, numbers, temporaries; without it, `gather` has nothing to do either
-    scatter: Callable[..., None]  # of p, g, state, numbers, temporaries
+    whole: Callable[..., None]  # of p, g, state, numbers, temporaries
     temporaries: int
+    gather: Any = None  # of the same; None if there is only `whole`
+    middle: Any = None  # of state, numbers, temporaries
+    scatter: Any = None  # of p, g, state, numbers, temporaries
 
 
 def _functions(source: str) -> dict[str, Any]:
@@ -242,14 +236,15 @@ class _Body:
         self.part_of += [2] * len(moves)
 
     def _parts(self, order: list[expr.Expr], arrays: tuple[str, ...]) -> dict[int, int]:
-        """For each value: 0 if it is made of p, g and numbers, 2 if it needs p or g beside state, 1 otherwise."""
+        """For each value: 0 if it needs p or g and nothing that is computed in parts 1 and 2; 2 if it needs p or g and
+        more; 1 if it needs neither.
+        """
         parts: dict[int, int] = {}
         for x in order:
-            if not isinstance(x, expr.Var):
-                before = max((parts.get(id(a), 0) for a in x.args), default=0)
+            if x.args and id(x) in self._wide:
+                before = max(parts.get(id(a), 0) for a in x.args)
                 ends = any(isinstance(a, expr.Var) and a.name in arrays[:2] for a in x.args)
-                state = not x.variables.isdisjoint(arrays[2:])
-                parts[id(x)] = 2 if x is self.outputs.get("p") or before == 2 or (ends and state) else int(not ends)
+                parts[id(x)] = 2 if x is self.outputs.get("p") or before == 2 or (ends and before) else int(not ends)
         return parts
 
     def _emit(self, x: expr.Expr) -> Line:
