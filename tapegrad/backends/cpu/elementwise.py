@@ -15,7 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ...codegen import jit
+from ... import codegen
 from ...codegen.vecmath import FUNCTIONS as GENERATED
 from ...ir import expr
 from . import special, threads, transcendental, workers
@@ -266,7 +266,7 @@ def _generated(
         found = made.get(key, _UNKNOWN)
         if found is _UNKNOWN:
             known = all(d in (real, BOOL) for d in key)
-            found = made[key] = jit.ufunc(root, parameters, key, real) if known else None
+            found = made[key] = codegen.jit.ufunc(root, parameters, key, real) if known else None
         if found is None or (out is not None and out.dtype != real):
             return None
         if operands[lead].size >= SHARED and out is None and threads.get_num_threads() > 1:

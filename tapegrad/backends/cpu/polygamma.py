@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.polynomial import Polynomial
 
 FAR = 10  # terms that are added as they are: from there on the Euler-Maclaurin formula is exact to rounding
 BLOCK = 16384  # elements worked on at a time: the arrays of a formula stay in the cache
@@ -56,9 +55,9 @@ def _whole_power(x: np.ndarray, n: int) -> np.ndarray:
 
 def _cotangent(n: int, x: np.ndarray) -> np.ndarray:
     """The derivative of order n of `cot(pi x)`: a polynomial of the cotangent, since cot' = -pi (1 + cot^2)."""
-    p = Polynomial([0.0, 1.0])
+    p = np.polynomial.Polynomial([0.0, 1.0])
     for _ in range(n):
-        p = p.deriv() * Polynomial([-1.0, 0.0, -1.0])
+        p = p.deriv() * np.polynomial.Polynomial([-1.0, 0.0, -1.0])
     return math.pi**n * p(1 / np.tan(math.pi * x))
 
 
