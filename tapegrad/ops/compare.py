@@ -5,7 +5,9 @@ Results of type bool carry no gradient.
 
 from __future__ import annotations
 
-from ..core.op import elementwise, operator
+import numpy as np
+
+from ..core.op import Array, elementwise, op, operator
 from ..core.tensor import Tensor
 from ..ir import expr as e
 
@@ -116,10 +118,15 @@ def isneginf(x):
     return x == float("-inf")
 
 
-@elementwise
-def isreal(x):
+@op(method=True, nondiff=True)
+def isreal(x: Array):
     """Whether an element has no imaginary part: always, for real dtypes."""
-    return e.logical_or(x == x, x != x)
+    return x.imag == 0 if x.dtype.kind == "c" else np.ones(x.shape, np.bool_)
+
+
+@isreal.shape
+def _(x):
+    return x
 
 
 @elementwise

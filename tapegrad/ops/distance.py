@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import shapes
+from ..backends.cpu import distance as kernels
 from ..backends.cpu import gemm
 from ..core.op import Array, op
 from ..core.tensor import Tensor, wrap
@@ -17,45 +18,19 @@ from ..errors import message
 from .casting import full
 from .compare import where
 from .functions import abs, sgn
+from .matmul import matmul
 from .powers import pow
 from .reduce import sum
 
 __all__ = ["cdist", "pdist"]
 
-BLOCK = 65536  # differences that are worked on at a time: they stay in the cache
 FEW = 25  # rows: with more, the Euclidean distance takes one matrix product instead of all differences
-
-
-def _lengths(d: np.ndarray, p: float, axis: int = -1) -> np.ndarray:
-    """The p-norm along a dimension, the last or the first."""
-    if d.shape[axis] == 0:
-        return np.zeros(d.shape[:-1] if axis else d.shape[1:], d.dtype)
-    if p == 2:
-        return np.sqrt((d * d).sum(axis))
-    size = np.abs(d)
-    if p == 0:
-        return (size != 0).sum(axis).astype(d.dtype)
-    if p == 1:
-        return size.sum(axis)
-    return size.max(axis) if p == np.inf else (size**p).sum(axis) ** (1 / p)
-
-
-def _by_product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Euclidean distances as `sqrt(|x|^2 + |y|^2 - 2 x.y)`."""
-    squares = (x * x).sum(-1)[..., :, None] + (y * y).sum(-1)[..., None, :]
-    squares -= 2 * gemm.matmul(x, y.mT)
-    return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
 
 
 @op(name="cdist", node="CdistBackward0")
 def _cdist(x: Array, y: Array, p, product):
     gemm.check_types("cdist", x, y)
-    if product:
-        return _by_product(x, y)
-    rows = x.shape[-2]
-    step = max(1, BLOCK * rows // max(1, x.size * y.shape[-2]))
-    blocks = [_lengths(x[..., i : i + step, None, :] - y[..., None, :, :], p) for i in range(0, rows or 1, step)]
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, -2)
+    return kernels.by_product(x, y) if product else kernels.pairs(x, y, p)
 
 
 def _slopes(g: Any, x: Any, y: Any, out: Any, p: float) -> Any:
@@ -77,13 +52,32 @@ def _slopes(g: Any, x: Any, y: Any, out: Any, p: float) -> Any:
     return where(apart, sgn(d) * power * g, 0.0)
 
 
+def _weights(g: Any, out: Any) -> Any:
+    """`g / out`, and 0 where that is 0."""
+    apart = out != 0
+    return where(apart, g / where(apart, out, 1.0), 0.0)
+
+
+# A Euclidean distance d(i, j) has the derivative (x_i - y_j) / d(i, j); in sums over j both parts are matrix products.
+
+
 @_cdist.grad("x")
-def _(g, x, y, out, p):
+def _(g, x, y, out, p, product):
+    if product:
+        w = _weights(g, out)
+        return x * sum(w, -1, True) - matmul(w, y)
+    if g.__class__ is Array:
+        return kernels.pairs_backward(g, x, y, out, p, True)
     return sum(_slopes(g, x, y, out, p), -2)
 
 
 @_cdist.grad("y")
-def _(g, x, y, out, p):
+def _(g, x, y, out, p, product):
+    if product:
+        w = _weights(g, out).mT
+        return y * sum(w, -1, True) - matmul(w, x)
+    if g.__class__ is Array:
+        return kernels.pairs_backward(g, x, y, out, p, False)
     return -sum(_slopes(g, x, y, out, p), -3)
 
 
@@ -148,14 +142,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
 
 @op(name="pdist", node="PdistBackward0")
 def _pdist(x: Array, p):
-    n = len(x)
-    blocks = [np.empty(0, x.dtype)]
-    columns = np.ascontiguousarray(x.T)
-    for rows in _blocks(n, x.shape[1]):  # each with all rows from its first on
-        rest = np.arange(rows.start, n)
-        lengths = _lengths(columns[:, rows, None] - columns[:, None, rows.start :], p, 0)
-        blocks.append(lengths[rest > rest[: len(lengths), None]])
-    return np.concatenate(blocks)
+    return kernels.within(x, p)
 
 
 @_pdist.shape
@@ -165,35 +152,11 @@ def _(x, p):
 
 @_pdist.grad("x")
 def _(g, x, out, p, x_shape):
-    n = x_shape[0]
-    if g.__class__ is not Array:
-        number, apart = _numbers(n)
-        g, out = where(wrap(apart), g[wrap(number)], 0.0), where(wrap(apart), out[wrap(number)], 0.0)
-        return sum(_slopes(g, x, x, out, p), -2)
-    dx, columns = np.zeros_like(x), np.ascontiguousarray(x.T)
-    if p == 2:
-        factor = _square(np.divide(g, out, out=np.zeros_like(g), where=out != 0), n)
-        for rows in _blocks(n, x_shape[1]):
-            dx[rows] = np.einsum("ij,kij->ik", factor[rows], columns[:, rows, None] - columns[:, None])
-        return dx
-    g, out = _square(g, n), _square(out, n)
-    for rows in _blocks(n, x_shape[1]):
-        dx[rows] = _slopes(g[rows], x[rows], x, out[rows], p).sum(-2)
-    return dx
-
-
-def _square(pairs: np.ndarray, n: int) -> np.ndarray:
-    """What belongs to each pair i < j as a symmetric matrix."""
-    found = np.zeros((n, n), pairs.dtype)
-    found[~np.tri(n, dtype=bool)] = pairs
-    found += found.T
-    return found
-
-
-def _blocks(n: int, width: int) -> list[slice]:
-    """Rows whose differences with all others are worked on at a time."""
-    step = max(1, BLOCK // max(1, n * width))
-    return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+    if g.__class__ is Array:
+        return kernels.within_backward(g, x, out, p)
+    number, apart = _numbers(x_shape[0])
+    g, out = where(wrap(apart), g[wrap(number)], 0.0), where(wrap(apart), out[wrap(number)], 0.0)
+    return sum(_slopes(g, x, x, out, p), -2)
 
 
 def _numbers(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -177,7 +177,8 @@ def lerp(x, end, weight):
     tensor([1., 2.])
     """
     # from the nearer end, so that weight 1 gives `end` exactly
-    return e.where(abs(weight) < 0.5, x + weight * (end - x), end - (end - x) * (1 - weight))
+    away = end - x
+    return e.where(abs(weight) < 0.5, x + weight * away, end - away * (1 - weight))
 
 
 @lerp.grad("x")

@@ -9,6 +9,7 @@ import builtins
 import math
 
 from ..backends.cpu import polygamma as derivatives
+from ..backends.cpu import repair
 from ..core.op import Array, elementwise, make_inplace, op
 from ..core.tensor import Tensor
 from ..dtypes import INT
@@ -471,9 +472,9 @@ def _(g, x, eps):
     return where((x >= edge) & (x <= 1 - edge), slope, math.nan if eps is None else 0)
 
 
-@elementwise(float_only=False)
-def nan_to_num(x, nan=None, posinf=None, neginf=None):
-    """`x` with NaN and infinities replaced, elementwise.
+@op(method=True, inplace=True)
+def nan_to_num(x: Array, nan=None, posinf=None, neginf=None):
+    """`x` with NaN and infinities replaced, elementwise; in complex numbers both parts.
 
     Args:
         nan, posinf, neginf: the replacements; by default 0 and the greatest and the smallest number of the dtype.
@@ -482,10 +483,12 @@ def nan_to_num(x, nan=None, posinf=None, neginf=None):
     >>> torch.nan_to_num(torch.tensor([float("nan"), 1.0]))
     tensor([0., 1.])
     """
-    top = e.largest(x) if posinf is None else posinf
-    bottom = -e.largest(x) if neginf is None else neginf
-    finite = e.where(x == float("inf"), top, e.where(x == float("-inf"), bottom, x))
-    return e.where(x != x, 0 if nan is None else nan, finite)
+    return repair.finite(x, nan, posinf, neginf)
+
+
+@nan_to_num.shape
+def _(x, nan=None, posinf=None, neginf=None):
+    return x
 
 
 @nan_to_num.grad

@@ -64,7 +64,7 @@ def _grad(gL: Any, gU: Any, L: Any, U: Any, perm: Any) -> Any:
 def _lu_factor_ex(A: Array, *, pivot=True, check_errors=False):
     _no_pivots("linalg.lu_factor", pivot)
     check("linalg.lu_factor", A, square=False, error=NotImplementedError)
-    LU, pivots, _, info = kernels.lu(A)
+    LU, pivots, info = kernels.lu(A)
     if check_errors:
         refuse("linalg.lu_factor", info, ZERO_PIVOT)
     return LU, pivots, info
@@ -84,8 +84,8 @@ def _(g, LU, pivots):
 @op(name="lu_factors", node="LinalgLuBackward0", returns=("L", "U", "perm"), nout=2)
 def _lu(A: Array):
     check("linalg.lu", A, square=False, error=NotImplementedError)
-    LU, _, perm, _ = kernels.lu(A)
-    return *_triangles(LU), perm
+    LU, pivots, _ = kernels.lu(A)
+    return *_triangles(LU), kernels.permutation(pivots, A.shape[-2])
 
 
 def _exchange(perm: Any, like: Any) -> Any:

@@ -477,12 +477,12 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return wrap(out.reshape(*array.shape, num_classes))
 
 
-def _triangle(where_: str, indices: Any, row: int, col: int, offset: int, dtype: Any, device: Any) -> Tensor:
+def _triangle(where_: str, lower: bool, row: int, col: int, offset: int, dtype: Any, device: Any) -> Tensor:
     devices.check_device(where_, device)
     if row < 0 or col < 0:
         raise RuntimeError(message(f"{where_}: the sizes must not be negative", got=f"{row} by {col}"))
     target = np.int64 if dtype is None else dtype.numpy
-    return wrap(np.stack(indices(row, offset, col)).astype(target))
+    return wrap(kernels.triangle(lower, row, col, offset, np.dtype(target)))
 
 
 def tril_indices(
@@ -495,7 +495,7 @@ def tril_indices(
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
-    return _triangle("tril_indices", np.tril_indices, row, col, offset, dtype, device)
+    return _triangle("tril_indices", True, row, col, offset, dtype, device)
 
 
 def triu_indices(
@@ -508,7 +508,7 @@ def triu_indices(
     tensor([[0, 0, 1],
             [0, 1, 1]])
     """
-    return _triangle("triu_indices", np.triu_indices, row, col, offset, dtype, device)
+    return _triangle("triu_indices", False, row, col, offset, dtype, device)
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:

@@ -354,8 +354,8 @@ def _unique(x: Array, dim, consecutive, inverse):
     if dim is None:
         if not consecutive:
             return kernels.unique(x, inverse)
-        values, group, counts = kernels.runs(x.reshape(-1))
-        return values, group.reshape(x.shape), counts
+        values, group, counts = kernels.runs(x.reshape(-1), inverse)
+        return values, group.reshape(x.shape) if inverse else group, counts
     axis = one("unique", dim, x)
     if x.size == 0 and x.ndim and x.shape[axis]:
         text = message("unique: the slices are empty", got=f"shape {x.shape}, dim={dim}", expected="no other size of 0")

@@ -10,8 +10,10 @@ Devroye, "Non-Uniform Random Variate Generation" (1986), ch. X.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +70,25 @@ def each(gen: Generator, sample: Callable[..., float], *parameters: np.ndarray) 
     return np.array(found, np.float64).reshape(parameters[0].shape).astype(parameters[0].dtype)
 
 
+class _Stream:
+    """Uniforms one at a time, without a call of Python's for each: who takes them from `draw` adds them to `used`."""
+
+    def __init__(self, gen: Generator, change: Callable[[np.ndarray], np.ndarray] = np.asarray):
+        self.used = 0
+        blocks = iter(lambda: change(_uniforms(gen, _AHEAD)).tolist(), None)
+        self.draw: Uniform = itertools.chain.from_iterable(blocks).__next__
+
+
+def _one_by_one(gen: Generator, stream: _Stream, sample: Callable[..., list], *parameters: np.ndarray) -> list:
+    """A number for every element of the parameters; the generator is left where it was used."""
+    start, spare = gen.get_state(), gen.spare
+    found = sample(stream, *(p.tolist() for p in parameters))
+    gen.set_state(start)
+    gen.words(2 * stream.used)
+    gen.spare = spare
+    return found
+
+
 def poisson(gen: Generator, rate: np.ndarray) -> np.ndarray:
     """Poisson numbers with mean `rate`, element by element. Bit-equal.
 
@@ -80,33 +101,73 @@ def poisson(gen: Generator, rate: np.ndarray) -> np.ndarray:
     if _alike(rate) and (first := float(rate.flat[0])) > 0:
         found = _poisson_chain(gen, rate.size, first) if first < 10 else _accepted(gen, rate.size, _Ptrs(first))
         return found.reshape(rate.shape).astype(rate.dtype)
-    return each(gen, lambda reader, *values: _poisson(reader.uniform, *values), rate)
+    wide = rate.astype(np.float64).reshape(-1)
+    found = np.zeros(len(wide))
+    there = np.flatnonzero(wide)  # a rate of 0 takes nothing from the stream
+    wide = wide[there]
+    if (wide < 10).all():
+        found[there] = _one_by_one(gen, _Stream(gen), _small_poisson, np.exp(-wide))
+    else:
+        limits = np.where(wide >= 10, -1, np.exp(-wide))
+        constants = _ptrs_constants(np.maximum(wide, 10))
+        found[there] = _one_by_one(gen, _Stream(gen), _mixed_poisson, limits, *constants)
+    return found.reshape(rate.shape).astype(rate.dtype)
 
 
-def _poisson(uniform: Uniform, rate: float) -> float:
-    if rate == 0:
-        return 0
-    if rate < 10:
-        limit, product, count = math.exp(-rate), uniform(), 0
-        while product > limit:
-            product *= uniform()
-            count += 1
-        return count
-    b = 0.931 + 2.53 * math.sqrt(rate)
+def _ptrs_constants(rate: np.ndarray) -> tuple[np.ndarray, ...]:
+    """2 a, b, rate + 0.43, the squeeze, a, inverse alpha and the rate of PTRS, for rates of 10 and more."""
+    b = 0.931 + 2.53 * np.sqrt(rate)
     a = -0.059 + 0.02483 * b
-    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-    squeeze = 0.9277 - 3.6224 / (b - 2)
-    while True:
-        u, v = uniform() - 0.5, uniform()
-        distance = 0.5 - abs(u)
-        k = math.floor((2 * a / distance + b) * u + rate + 0.43)
-        if distance >= 0.07 and v <= squeeze:
-            return k
-        if k < 0 or (distance < 0.013 and v > distance):
+    return 2 * a, b, rate + 0.43, 0.9277 - 3.6224 / (b - 2), a, 1.1239 + 1.1328 / (b - 3.4), rate
+
+
+def _mixed_poisson(stream: _Stream, limits: list[float], *constants: list[float]) -> list[int]:
+    """All rates above 0, written out; a limit of -1 stands for a rate of 10 or more."""
+    draw, found, used, floor = stream.draw, [], 0, math.floor
+    keep = found.append
+    for limit, a2, b, shifted, squeeze, a, inverse_alpha, rate in zip(limits, *constants):
+        if limit >= 0:
+            product, count = draw(), 0
+            while product > limit:
+                product *= draw()
+                count += 1
+            used += count + 1
+            keep(count)
             continue
-        height = math.log(v) + math.log(inverse_alpha) - math.log(a / (distance * distance) + b)
-        if height <= -rate + k * math.log(rate) - math.lgamma(k + 1):
-            return k
+        while True:
+            u, v = draw() - 0.5, draw()
+            used += 2
+            distance = 0.5 - abs(u)
+            k = floor((a2 / distance + b) * u + shifted)
+            if distance >= 0.07 and v <= squeeze:
+                break
+            if k < 0 or (distance < 0.013 and v > distance):
+                continue
+            height = math.log(v) + math.log(inverse_alpha) - math.log(a / (distance * distance) + b)
+            if height <= -rate + k * math.log(rate) - math.lgamma(k + 1):
+                break
+        keep(k)
+    stream.used += used
+    return found
+
+
+def _small_poisson(stream: _Stream, limits: list[float]) -> list[int]:
+    """Rates between 0 and 10 alone, written out: a call for each number takes as long as the rest of it."""
+    draw, found = stream.draw, []
+    keep = found.append
+    for limit in limits:
+        product = draw()
+        if product <= limit:
+            keep(0)
+            continue
+        product *= draw()
+        count = 1
+        while product > limit:
+            product *= draw()
+            count += 1
+        keep(count)
+    stream.used += sum(found) + len(found)
+    return found
 
 
 def binomial(gen: Generator, count: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -134,7 +195,32 @@ def binomial(gen: Generator, count: np.ndarray, p: np.ndarray) -> np.ndarray:
         else:
             found = _waited_chain(gen, p.size, n, q)
         return (found if p.flat[0] <= 0.5 else n - found).reshape(p.shape).astype(count.dtype)
-    return each(gen, lambda reader, *values: _binomial(reader.uniform, *values), *_facts(count, p))
+    facts = [f.reshape(-1) for f in _facts(count, p)]
+    found = _small_or_large(gen, *facts)
+    return np.array(found, np.float64).reshape(count.shape).astype(count.dtype)
+
+
+def _small_or_large(gen: Generator, count: np.ndarray, p: np.ndarray, q: np.ndarray, mean: np.ndarray, *rest) -> Any:
+    if ((mean < 10) & (count > 0) & (p > 0) & (p < 1)).all():
+        wide_count, wide_q = count.astype(np.float64), q.astype(np.float64)
+        stream = _Stream(gen, lambda u: np.log(np.maximum(u, 1e-300)))
+        found = np.array(_one_by_one(gen, stream, _small_binomial, wide_count, -np.log1p(-wide_q)))
+        return np.where(p <= 0.5, found, wide_count - found)
+    return each(gen, lambda reader, *values: _binomial(reader.uniform, *values), count, p, q, mean, *rest)
+
+
+def _small_binomial(stream: _Stream, counts: list[float], rates: list[float]) -> list[int]:
+    """`_waited`, written out; the stream is one of logarithms."""
+    draw, found = stream.draw, []
+    keep = found.append
+    for count, rate in zip(counts, rates):
+        successes, time = 0, -(draw() / rate // 1)  # rounded up
+        while time <= count:
+            time -= draw() / rate // 1
+            successes += 1
+        keep(successes)
+    stream.used += sum(found) + len(found)
+    return found
 
 
 def _facts(count: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -313,7 +399,7 @@ def _waited_chain(gen: Generator, n: int, count: float, p: float) -> np.ndarray:
 
 
 class _Ptrs:
-    """One attempt of `_poisson` for rates of 10 and more, on arrays."""
+    """One attempt of `_mixed_poisson` for rates of 10 and more, on arrays."""
 
     def __init__(self, rate: float):
         self.rate = rate

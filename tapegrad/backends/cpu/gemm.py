@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import message
+from .halves import narrow, widen
 from .memory import HALVES
-
-SINGLE = np.dtype(np.float32)
 
 
 def check_types(where: str, *arrays: np.ndarray) -> None:
@@ -35,7 +34,7 @@ def check_types(where: str, *arrays: np.ndarray) -> None:
 def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """`x @ y` for vectors, matrices and stacks of matrices, of one dtype."""
     if x.itemsize == 2 and x.dtype in HALVES:
-        return matmul(x.astype(SINGLE), y.astype(SINGLE)).astype(x.dtype)
+        return narrow(matmul(widen(x), widen(y)), x.dtype)
     n = y.ndim
     if n <= 2 and x.ndim <= 2:
         if not x.ndim or not n:
@@ -61,8 +60,8 @@ def _regular(x: np.ndarray) -> np.ndarray:
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     """`x @ weight.T + bias` for x of (..., in), weight (out, in) and bias (out,)."""
     if x.itemsize == 2 and x.dtype in HALVES:
-        wide = None if bias is None else bias.astype(SINGLE)
-        return linear(x.astype(SINGLE), weight.astype(SINGLE), wide).astype(x.dtype)
+        wide = None if bias is None else widen(bias)
+        return narrow(linear(widen(x), widen(weight), wide), x.dtype)
     if bias is not None and weight.ndim == 1:
         raise ValueError("a bias needs a weight of two dimensions")
     if x.ndim == 2:

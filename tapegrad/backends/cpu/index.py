@@ -233,3 +233,16 @@ def put(out: Array, key: tuple, value: Array, accumulate: bool) -> None:
         return
     shape = np.broadcast_to(np.int8(0), out.shape)[key].shape
     add_into(out, key, np.broadcast_to(value, shape).astype(out.dtype, copy=False))
+
+
+def triangle(lower: bool, rows: int, columns: int, offset: int, dtype: np.dtype) -> Array:
+    """(2, count): rows and columns of the elements on one side of a diagonal, which belongs to it, row by row."""
+    edge = np.clip(np.arange(rows) + offset + lower, 0, columns)  # the first column beyond the lower side
+    ends = np.cumsum(edge if lower else columns - edge).tolist()
+    out = np.empty((2, ends[-1] if ends else 0), dtype)
+    steps, start = np.arange(columns, dtype=dtype), 0
+    for i, end in enumerate(ends):
+        out[0, start:end] = i
+        out[1, start:end] = steps[: end - start] if lower else steps[columns - (end - start) :]
+        start = end
+    return out

@@ -19,6 +19,7 @@ import math
 
 import numpy as np
 
+from . import lapack
 from .gemm import matmul
 from .linalg import solve_triangular
 
@@ -39,6 +40,9 @@ def _swap(x: Array, each: Array, a: Array | int, b: Array, columns: int | None =
 
 def factor(a: Array, hermitian: bool) -> tuple[Array, Array, Array]:
     """The factors (..., n, n), pivots (..., n), and for each matrix 0 or the number of the first zero block."""
+    found = lapack.ldl(a, hermitian)
+    if found is not None:
+        return found
     n, batch = a.shape[-1], a.shape[:-2]
     flip = np.conj if hermitian and a.dtype.kind == "c" else np.asarray
     low = np.tril(a, -1).reshape((math.prod(batch), n, n))

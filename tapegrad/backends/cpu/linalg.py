@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from . import lapack
 from .gemm import matmul
 
 BLOCK = 8
@@ -57,20 +58,25 @@ def solve_triangular(a: Array, b: Array, lower: bool, unit: bool = False) -> Arr
 # ---- LU --------------------------------------------------------------------------------------------------------------
 
 
-def lu(a: Array) -> tuple[Array, Array, Array, Array]:
-    """Gaussian elimination with partial pivoting: `a[perm] = L @ U`.
+def lu(a: Array) -> tuple[Array, Array, Array]:
+    """Gaussian elimination with partial pivoting: `a[perm] = L @ U` with `perm = permutation(pivots, m)`.
 
     Returns:
         L (its unit diagonal left out) and U in one array (..., m, n); the pivots (..., k), k = min(m, n), counted
-        from 1: row i was exchanged with row `pivots[i] - 1`; the permutation (..., m); and for each matrix the
-        number (from 1) of the first zero on the diagonal of U, or 0.
+        from 1: row i was exchanged with row `pivots[i] - 1`; and for each matrix the number (from 1) of the first
+        zero on the diagonal of U, or 0.
     """
+    found = lapack.lu(a)
+    if found is not None:
+        return found
     m, n = a.shape[-2:]
     k = min(m, n)
     x = np.array(a, order="C").reshape((math.prod(a.shape[:-2]), m, n))
     pivots = np.zeros((len(x), k), np.int32)
     perm = np.tile(np.arange(m), (len(x), 1))
-    if x.size:
+    if len(x) >= 64 and m * n <= 64 and x.dtype.char in _WORDS:
+        _eliminate_planes(x, pivots)
+    elif x.size:
         _eliminate(x, pivots, perm)
     zero = x.diagonal(0, 1, 2) == 0  # (stack, k)
     info = np.where(zero.any(-1), zero.argmax(-1) + 1, 0) if k else np.zeros(len(x), np.int64)
@@ -78,7 +84,6 @@ def lu(a: Array) -> tuple[Array, Array, Array, Array]:
     return (
         x.reshape(a.shape),
         (pivots + 1).astype(np.int32).reshape((*batch, k)),
-        perm.reshape((*batch, m)),
         info.astype(np.int32).reshape(batch),
     )
 
@@ -111,8 +116,7 @@ def _eliminate_columns(x: Array, pivots: Array, perm: Array) -> None:
     m, n = x.shape[1:]
     for j in range(min(m, n)):
         column = x[:, j:, j]
-        size = np.abs(column.real) + np.abs(column.imag) if x.dtype.kind == "c" else np.abs(column)
-        p = size.argmax(1) + j
+        p = _size(column).argmax(1) + j
         pivots[:, j] = p
         for rows in (x, perm):
             chosen = rows[each, p]
@@ -123,11 +127,51 @@ def _eliminate_columns(x: Array, pivots: Array, perm: Array) -> None:
         x[:, j + 1 :, j + 1 :] -= x[:, j + 1 :, j, None] * x[:, j, None, j + 1 :]
 
 
+_WORDS = {"f": np.int32, "d": np.int64, "F": np.int64}  # integers of the size of an element
+STACK = 4096  # small matrices that are worked on at a time: all their elements stay in the cache
+
+
+def _eliminate_planes(x: Array, pivots: Array) -> None:
+    """The same for many small matrices: each element of all of them is a vector (a plane of the stack)."""
+    m, n = x.shape[1:]
+    for start in range(0, len(x), STACK):
+        part = x[start : start + STACK]
+        y = np.ascontiguousarray(part.transpose(1, 2, 0))  # (m, n, stack)
+        words = y.view(_WORDS[x.dtype.char])
+        for j in range(min(m, n)):
+            largest, p = _size(y[j, j]), np.full(len(part), j, words.dtype)
+            for i in range(j + 1, m):
+                size = _size(y[i, j])
+                p += (size > largest) * (i - p)
+                np.maximum(largest, size, out=largest)
+            pivots[start : start + STACK, j] = p
+            for i in range(j + 1, m):  # exchange bits where this row was chosen
+                chosen = (p == i).astype(words.dtype)
+                if chosen.any():
+                    changed = (words[j] ^ words[i]) * chosen
+                    words[j] ^= changed
+                    words[i] ^= changed
+            y[j + 1 :, j] /= np.where(y[j, j] == 0, 1, y[j, j])
+            y[j + 1 :, j + 1 :] -= y[j + 1 :, j, None] * y[j, None, j + 1 :]
+        part[:] = y.transpose(2, 0, 1)
+
+
+def _size(x: Array) -> Array:
+    return np.abs(x.real) + np.abs(x.imag) if x.dtype.kind == "c" else np.abs(x)
+
+
 def permutation(pivots: Array, m: int) -> Array:
     """The order (..., m) in which `pivots` (counted from 1) leave the rows."""
     k = pivots.shape[-1]
     flat = pivots.reshape((math.prod(pivots.shape[:-1]), k)).astype(np.intp) - 1
     perm = np.tile(np.arange(m), (len(flat), 1))
+    if len(flat) < 64:
+        for order, exchanged in zip(perm, flat.tolist()):
+            places = list(range(m))
+            for j, p in enumerate(exchanged):
+                places[j], places[p] = places[p], places[j]
+            order[:] = places
+        return perm.reshape((*pivots.shape[:-1], m))
     each = np.arange(len(flat))
     for j in range(k):
         p = flat[:, j]
@@ -154,7 +198,8 @@ def solve(a: Array, b: Array) -> tuple[Array, Array]:
     try:
         return np.linalg.solve(a, b), np.zeros(a.shape[:-2], np.int32)
     except np.linalg.LinAlgError:
-        factors, _, perm, info = lu(a)
+        factors, pivots, info = lu(a)
+        perm = permutation(pivots, a.shape[-1])
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     rows = np.broadcast_to(b, (*batch, *b.shape[-2:]))
     rows = np.take_along_axis(rows, np.broadcast_to(perm[..., None], (*batch, perm.shape[-1], 1)), -2)

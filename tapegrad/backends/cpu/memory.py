@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import devices, dtypes
 from ...errors import message
+from . import halves
 
 Shape = tuple[int, ...]
 FLOAT32, FLOAT64 = dtypes.float32.numpy, dtypes.float64.numpy
@@ -32,6 +33,11 @@ def convert(array: np.ndarray, target: np.dtype) -> np.ndarray:
         array = array.real
     if target in HALVES and array.dtype == FLOAT64:  # PyTorch rounds twice on this way
         array = array.astype(FLOAT32)
+    if array.flags.c_contiguous:
+        if target == halves.FLOAT16 and array.dtype == FLOAT32:
+            return halves.narrow(array, target)
+        if target == FLOAT32 and array.dtype == halves.FLOAT16:
+            return halves.widen(array)
     return array.astype(target, order=order_of(array))
 
 

@@ -134,6 +134,9 @@ def scatter_reduce(out: Array, dim: int, index: Array, source: Array, reduce: st
         raise RuntimeError(text)
     narrow = out.dtype.kind == "V" or out.dtype == np.float16
     working = np.dtype(np.float32) if narrow else out.dtype
+    if _of_rows(out, dim, index):
+        _reduce_rows(out, dim, index, source, reduce, working, include_self)
+        return
     values = _source(source, index, working)
 
     def write(flat: Array, places: Array) -> None:
@@ -148,6 +151,51 @@ def scatter_reduce(out: Array, dim: int, index: Array, source: Array, reduce: st
         flat[...] = held.astype(flat.dtype, copy=False)
 
     _scatter(out, dim, index, write)
+
+
+def _of_rows(out: Array, dim: int, index: Array) -> bool:
+    """Whether one index stands for a whole slice of `out`, of some size (`index_reduce` repeats it)."""
+    if out.ndim < 2 or out.size < 16 * out.shape[dim] or index.size < 4096:
+        return False
+    others = [i for i in range(out.ndim) if i != dim]
+    return all(index.strides[i] == 0 and index.shape[i] == out.shape[i] for i in others if out.shape[i] > 1)
+
+
+MANY = 32  # slices with one target: more are reduced a target at a time
+
+
+def _reduce_rows(
+    out: Array, dim: int, index: Array, source: Array, reduce: str, working: np.dtype, include_self: bool
+) -> None:
+    """`scatter_reduce` of slices: the first ones of all targets at once, then the second ones, and so on."""
+    check_range("scatter", index, out.shape[dim])
+    ufunc = _UFUNCS[reduce]
+    targets = np.moveaxis(index, dim, 0).reshape(index.shape[dim], -1)[:, 0]
+    rows = np.moveaxis(source[tuple(slice(0, n) for n in index.shape)], dim, 0)
+    table = np.moveaxis(out, dim, 0)
+    held = table if table.dtype == working else table.astype(working)
+    order = np.argsort(targets, kind="stable")
+    ordered = targets[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    counts = np.diff(starts, append=len(ordered))
+    which = ordered[starts]
+    if not include_self:
+        held[which] = _neutral(reduce, working)
+    if counts.max() > MANY:
+        for target, start, count in zip(which.tolist(), starts.tolist(), counts.tolist()):
+            part = ufunc.reduce(rows[order[start : start + count]], 0, working)
+            ufunc(held[target], part, held[target, ...])
+    else:
+        for k in range(counts.max()):
+            there = counts > k
+            at = which[there]
+            held[at] = ufunc(held[at], rows[order[starts[there] + k]].astype(working, copy=False))
+    if reduce == "mean":
+        divisor = (counts + int(include_self)).reshape(-1, *(1,) * (held.ndim - 1))
+        found = held[which]
+        held[which] = found // divisor if working.kind in "iub" else found / divisor.astype(working)
+    if held is not table:
+        table[...] = held.astype(out.dtype)
 
 
 # ---- one index for each slice ----------------------------------------------------------------------------------------

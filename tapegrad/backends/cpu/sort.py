@@ -8,9 +8,11 @@ comes last, as in PyTorch.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from .reduce import FLOAT32, INT64, like, ordered, take, wide
+from .reduce import FLOAT32, INT64, SHORT, like, ordered, take, wide
 
 KEYS_FROM, KEYS_SIZE = (
     48,
@@ -20,14 +22,34 @@ KEYS_FROM, KEYS_SIZE = (
 # ---- scans ----------------------------------------------------------------------------------------------------------
 
 
+LINES = 256  # with so many lines, they are run along all at once, a step of all of them at a time
+
+
+def _accumulate(
+    ufunc: np.ufunc, x: np.ndarray, axis: int, work: np.dtype, dtype: np.dtype, reverse: bool = False
+) -> np.ndarray:
+    """`ufunc.accumulate` in the type `work`; for each line NumPy starts anew, which takes as long as 20 steps."""
+    n, inner = x.shape[axis], math.prod(x.shape[axis + 1 :])
+    if x.size < LINES * n or not n or (n > SHORT and inner < LINES // 4):
+        back = (slice(None),) * axis + (slice(None, None, -1 if reverse else None),)
+        return ufunc.accumulate(x[back], axis, work)[back].astype(dtype, order="C", copy=False)
+    out = np.empty(x.shape, dtype)
+    steps, results = np.moveaxis(x, axis, 0), np.moveaxis(out, axis, 0)
+    first, *rest = range(n - 1, -1, -1) if reverse else range(n)
+    held = steps[first].astype(work)
+    results[first] = held
+    for i in rest:
+        ufunc(held, steps[i], out=held)
+        results[i] = held
+    return out
+
+
 def _scan(reducer: np.ufunc, x: np.ndarray, axis: int, reverse: bool, dtype: np.dtype) -> np.ndarray:
     """Accumulate in double precision where the type is narrower, as PyTorch does."""
     if x.ndim == 0:
         return x.astype(dtype)
     work = np.dtype(np.float64) if dtype.kind not in "iubc" else dtype
-    back = (slice(None),) * axis + (slice(None, None, -1 if reverse else None),)
-    found = reducer.accumulate(x[back], axis, work)[back]
-    return found.astype(dtype, order="C", copy=False)
+    return _accumulate(reducer, x, axis, work, dtype, reverse)
 
 
 def cumsum(x: np.ndarray, axis: int, reverse: bool, dtype: np.dtype | None) -> np.ndarray:
@@ -52,10 +74,10 @@ def cumulative_extreme(x: np.ndarray, axis: int, largest: bool) -> tuple[np.ndar
     if x.ndim == 0 or x.size == 0:
         return x.copy(), np.zeros(x.shape, INT64)
     work = wide(x)
-    values = (np.maximum if largest else np.minimum).accumulate(work, axis)
+    values = _accumulate(np.maximum if largest else np.minimum, work, axis, work.dtype, work.dtype)
     new = (work == values) | (work != work)
     steps = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    places = np.maximum.accumulate(np.where(new, steps, 0), axis)
+    places = _accumulate(np.maximum, np.where(new, steps, 0), axis, INT64, INT64)
     return like(ordered(values), x.dtype), ordered(places)
 
 
@@ -71,25 +93,47 @@ def shift(x: np.ndarray, axis: int, by: int, fill: float) -> np.ndarray:
 
 
 def recurrence(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool) -> np.ndarray:
-    """`s[i] = b[i] + a[i] * s[i - 1]` (`s[i + 1]` if `reverse`), by doubling: log2(n) passes over the arrays.
-
-    Source: Hillis and Steele, "Data parallel algorithms" (1986).
-    """
+    """`s[i] = b[i] + a[i] * s[i - 1]` (`s[i + 1]` if `reverse`), in double precision."""
     d = b.dtype
     work = np.promote_types(d, np.float64) if d.kind in "fc" else np.dtype(np.float64)
-    a, b = (np.moveaxis(v.astype(work), axis, 0) for v in (a, b))
+    a, b = (np.moveaxis(v, axis, 0) for v in (a, b))
     if reverse:
         a, b = a[::-1], b[::-1]
-    step, n = 1, b.shape[0]
-    while step < n:
-        later = b.copy()
-        later[step:] += a[step:] * b[:-step]
-        factor = a.copy()
-        factor[step:] *= a[:-step]
-        factor[:step] = 0
-        a, b, step = factor, later, 2 * step
-    found = np.moveaxis(b[::-1] if reverse else b, 0, axis)
-    return found.astype(d, order="C")
+    shape, n = b.shape, b.shape[0]
+    if not b.size:
+        return np.zeros(np.moveaxis(b, 0, axis).shape, d)
+    lines = (v.astype(work, order="C").reshape(n, -1) for v in (a, b))
+    found = _recurrence(*lines).reshape(shape)
+    return np.moveaxis(found[::-1] if reverse else found, 0, axis).astype(d, order="C")
+
+
+def _recurrence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The same down the columns of (N, L).
+
+    Few long columns are cut into pieces that are run along all at once, each from 0; what the end of a piece hands to
+    the next is a recurrence over the pieces, and is added in the end, times the product of the factors up to there.
+    """
+    n, count = b.shape
+    if n <= SHORT or count >= LINES:
+        out = b  # which the caller has made
+        for i in range(1, n):
+            out[i] += a[i] * out[i - 1]
+        return out
+    length = math.isqrt(n)
+    pieces = -(-n // length)
+    cut = []
+    for v in (a, b):  # (length, pieces * L)
+        padded = np.zeros((pieces * length, count), v.dtype)
+        padded[:n] = v
+        cut.append(np.ascontiguousarray(padded.reshape(pieces, length, count).swapaxes(0, 1)).reshape(length, -1))
+    factors, own = cut
+    for i in range(1, length):
+        own[i] += factors[i] * own[i - 1]
+        factors[i] *= factors[i - 1]
+    ends = _recurrence(factors[-1].reshape(pieces, count), own[-1].reshape(pieces, count).copy())
+    own = own.reshape(length, pieces, count)
+    own[:, 1:] += factors.reshape(length, pieces, count)[:, 1:] * ends[:-1]
+    return np.ascontiguousarray(own.swapaxes(0, 1)).reshape(-1, count)[:n]
 
 
 # ---- sorts ----------------------------------------------------------------------------------------------------------
@@ -259,7 +303,7 @@ def unique(x: np.ndarray, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.nda
     """The sorted distinct values, which of them each element is (if `inverse`), and how often each occurs."""
     line = x.reshape(-1)
     if not inverse:
-        return runs(np.sort(wide(line)).astype(x.dtype, copy=False))
+        return runs(np.sort(wide(line)).astype(x.dtype, copy=False), False)
     order = argsort(line, 0, False)
     values, group, counts = runs(line[order])
     place = np.empty(line.shape, INT64)
@@ -278,14 +322,16 @@ def unique_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return values, inverse, counts
 
 
-def runs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first slice of each run of equal slices along the first axis, the run of each slice, and their lengths."""
+def runs(x: np.ndarray, inverse: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first slice of each run of equal slices along axis 0, their runs (if `inverse`), and their lengths."""
     n = len(x)
     new = np.ones(n, bool)
     if n > 1:
-        new[1:] = (x[1:] != x[:-1]).reshape(n - 1, -1).any(1)
+        changed = x[1:] != x[:-1]
+        new[1:] = changed if x.ndim == 1 else changed.reshape(n - 1, -1).any(1)
     starts = np.flatnonzero(new)
-    return x[starts], np.cumsum(new, dtype=INT64) - 1, np.diff(starts, append=n).astype(INT64)
+    group = np.cumsum(new, dtype=INT64) - 1 if inverse else starts[:0]
+    return x[starts], group, np.diff(starts, append=n).astype(INT64, copy=False)
 
 
 def searchsorted(edges: np.ndarray, values: np.ndarray, right: bool) -> np.ndarray:

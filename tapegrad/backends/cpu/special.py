@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from .transcendental import exp_of_sum
+
 Array = np.ndarray
 Kernel = Callable[..., Array]
 
@@ -210,6 +212,14 @@ I1 = Ratio(
         2.9625278709013667e-41,
     ),
 )
+# the same, error 5.9e-9
+I1_SINGLE = Ratio(
+    (
+        0.49999999687326496, 0.0625000123339229, 0.0026041590698509657, 5.425514274851679e-05, 6.779926932220091e-07,
+        5.661624165446472e-09, 3.328275824759544e-11, 1.5797131872758538e-13, 4.1281218014585994e-16,
+        2.4022521783538797e-18, -1.713677847484436e-21, 1.9768844411533082e-23,
+    ),
+)
 # i1(x) exp(-x) sqrt(x) in 1/x, x >= 12, error 7.8e-17
 I1_TAIL = Ratio(
     (
@@ -247,7 +257,7 @@ def erfinv(x: Array, out: Array | None = None) -> Array:
 
 def ndtr(x: Array, out: Array | None = None) -> Array:
     """Probability that a standard normal variable is below x, elementwise."""
-    return _run(_ndtr, x, out)
+    return _run(_ndtr, x, out, _table(x, ERFCX_SINGLE, ERFCX))
 
 
 def log_ndtr(x: Array, out: Array | None = None) -> Array:
@@ -293,6 +303,8 @@ def i1(x: Array, out: Array | None = None) -> Array:
 
 def i1e(x: Array, out: Array | None = None) -> Array:
     """exp(-abs(x)) i1(x), elementwise."""
+    if getattr(x, "dtype", None) == np.float32:
+        return _run(_i1e_single, x, out)
     return _run(_bessel_odd, x, out, I1, I1_TAIL, True)
 
 
@@ -313,7 +325,7 @@ def _erfc(x: Array, ratio: Ratio) -> Array:
     y = np.abs(x)
     np.minimum(y, ratio.high, out=y)
     found = ratio(y)
-    np.multiply(found, _gauss(y, 1.0), found)
+    np.multiply(found, (_gauss_single if ratio is ERFCX_SINGLE else _gauss)(y, 1.0), found)
     # negative x: 2 - found, written as copysign(found, x) + (0 or 2)
     sign = np.copysign(ONE, x)
     np.multiply(found, sign, found)
@@ -355,11 +367,23 @@ def _gauss(y: Array, factor: float) -> Array:
     return np.add(square, rest, square)
 
 
+def _gauss_single(y: Array, factor: float) -> Array:
+    """The same for float32 numbers up to 15.5, held in float64, to the precision of float32: their square is exact."""
+    square = np.multiply(y, y)
+    np.multiply(square, -factor, square)
+    high = square.astype(np.float32)
+    np.subtract(square, high, square)
+    return exp_of_sum(high, square.astype(np.float32))
+
+
 def _erfinv(x: Array, ratio: Ratio) -> Array:
-    """x P(w) / Q(w) with w = -log((1 - x)(1 + x))."""
+    """x P(w) / Q(w) with w = -log((1 - x)(1 + x)); an error of w beside 0 hardly matters, float32 has its log."""
     w = np.subtract(ONE, x)
     np.multiply(w, np.add(ONE, x), w)
-    np.log(w, w)
+    if ratio is ERFINV_SINGLE:
+        w = np.log(w.astype(np.float32)).astype(np.float64)
+    else:
+        np.log(w, w)
     np.negative(w, w)
     found = ratio(w)
     np.multiply(found, x, found)
@@ -372,11 +396,19 @@ def _erfinv(x: Array, ratio: Ratio) -> Array:
 # --- the normal distribution
 
 
-def _ndtr(x: Array) -> Array:
+def _ndtr(x: Array, ratio: Ratio) -> Array:
     """erfc(abs(x) / sqrt(2)) / 2 is the tail on the near side of x; exp sees x*x itself."""
-    y = np.minimum(np.abs(x), 39.5)
-    tail = ERFCX(y * math.sqrt(0.5)) * _gauss(y, 0.5) * 0.5
-    return np.where(x < 0, tail, 1 - tail)
+    single = ratio is ERFCX_SINGLE
+    y = np.abs(x)
+    np.minimum(y, 15.5 if single else 39.5, out=y)
+    tail = ratio(y * math.sqrt(0.5))
+    np.multiply(tail, (_gauss_single if single else _gauss)(y, 0.5), tail)
+    # the tail left of zero, 1 - tail right of it: (1 + sign - sign * tail * 2) / 2
+    sign = np.copysign(ONE, x)
+    np.multiply(tail, sign, tail)
+    np.add(sign, ONE, sign)
+    np.subtract(sign, tail, sign)
+    return np.multiply(sign, 0.5, sign)
 
 
 def _log_ndtr(x: Array) -> Array:
@@ -484,6 +516,22 @@ def _bessel_odd(x: Array, series: Ratio, tail: Ratio, scaled: bool) -> Array:
     """Order 1: odd in x."""
     found = _bessel(x, series, tail, scaled, odd=True)
     return np.where(x < 0, -found, found)
+
+
+def _i1e_single(x: Array) -> Array:
+    """The same of order 1, scaled, with the exponential and the series of float32's precision."""
+
+    def near(x: Array, y: Array) -> Array:
+        found = I1_SINGLE(y * y)
+        np.multiply(found, x, found)
+        np.multiply(found, exp_of_sum((-y).astype(np.float32)), found)
+        return np.add(found, 0.0, found)  # 0 for -0, as in PyTorch
+
+    def far(x: Array, y: Array) -> Array:
+        return np.copysign(I1_TAIL(1 / y) / np.sqrt(y), x)
+
+    y = np.abs(x)
+    return _by_parts(y <= 12, near, far, x, y)
 
 
 # --- running them

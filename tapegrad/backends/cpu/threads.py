@@ -19,7 +19,7 @@ _PREFIXES = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "ope
 
 
 @functools.cache
-def _blas() -> ctypes.CDLL | None:
+def blas() -> ctypes.CDLL | None:
     """NumPy's OpenBLAS, as its wheels bring it; None for another BLAS (macOS, distributions, conda)."""
     package = Path(np.__file__).parent
     for folder in (package.parent / "numpy.libs", package / ".libs", package / ".dylibs"):
@@ -32,8 +32,8 @@ def _blas() -> ctypes.CDLL | None:
 
 
 def _entry(name: str) -> ctypes._NamedFuncPointer | None:
-    blas = _blas()
-    found = (getattr(blas, prefix.format(name), None) for prefix in _PREFIXES) if blas is not None else ()
+    library = blas()
+    found = (getattr(library, prefix.format(name), None) for prefix in _PREFIXES) if library is not None else ()
     return next((f for f in found if f is not None), None)
 
 

@@ -37,6 +37,7 @@ def _whole(*values: int) -> tuple[Array, ...]:
 
 ZERO, QUARTER, HALF, ONE, TWO, FOUR, INFINITY = _single(0, 0.25, 0.5, 1, 2, 4, np.inf)
 SIGN, MANTISSA, SHIFT, BIAS = _whole(-(2**31), 2**23 - 1, 23, 125)
+SCALED_BIAS, SCALE = np.array(127 + 64, BITS), np.array(0.5**64)  # keeps small powers of two in float32's range
 ROOT_HALF = np.array(0.5**0.5, SINGLE).view(BITS)  # the bits of the least mantissa: they lie between it and sqrt(2)
 LOG2_E, LOG2_E_LOW = _single(1.4426950408889634, 1.4426950408889634 - np.float32(1.4426950408889634))
 LN2, LN2_LOW = _single(0.693359375, -2.12194440054690583e-4)  # ln 2 as a sum, the first part of 9 bits
@@ -118,22 +119,32 @@ def _signed(found: Array, x: Array) -> Array:
     return found
 
 
-def _reduced(x: Array) -> tuple[Array, Array]:
-    """(exp(r) - 1, 2^(n - 2)) for x = n ln 2 + r between -80 and 89.5."""
+def _reduced(x: Array, low: Array | None = None, bias: Array = BIAS) -> tuple[Array, Array]:
+    """(exp(r) - 1, 2^(n - 2)) for x = n ln 2 + r between -80 and 89.5; `low` is a small part of x that x lacks."""
     n = np.multiply(x, LOG2_E)
     np.rint(n, n)
     part = np.multiply(n, LN2)
     r = np.subtract(x, part)
     np.multiply(n, LN2_LOW, part)
     np.subtract(r, part, r)
+    if low is not None:
+        np.add(r, low, r)
     found = _polynomial(EXP, r)
     np.multiply(found, r, found)
     np.multiply(found, r, found)
     np.add(found, r, found)
     power = n.astype(BITS)
-    np.add(power, BIAS, power)
+    np.add(power, bias, power)
     np.left_shift(power, SHIFT, power)
     return found, power.view(SINGLE)
+
+
+def exp_of_sum(high: Array, low: Array | None = None) -> Array:
+    """exp(high + low) in float64 to the precision of float32, for float32 numbers -120 <= high <= 0, low small."""
+    found, power = _reduced(high, low, SCALED_BIAS)
+    np.add(found, ONE, found)
+    np.multiply(found, power, found)
+    return np.multiply(found, SCALE, dtype=np.float64)
 
 
 def _quarter(x: Array) -> Array:
