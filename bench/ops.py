@@ -5,8 +5,10 @@
     python bench/ops.py --worst 20                  only the table of the slowest ones
 
 A case is an expression of the library `T`, its functional module `F` and ready inputs (`INPUTS`). Both sides get the
-same numbers; the results must agree. Printed are the median times and the ratio ours / torch: below 1 is faster than
-PyTorch. Registered operations that no case reaches are listed at the end. The exit code is 1 if a result disagrees.
+same numbers; the results must agree (where they do not, PyTorch in double precision decides). Printed are the median
+times and the ratio ours / torch: below 1 is faster than PyTorch. With one thread the times are those of the processor,
+so that other programs hardly count; without generated kernels: TAPEGRAD_FAST=0. Registered operations that no case
+reaches are listed at the end. The exit code is 1 if a result disagrees.
 """
 
 from __future__ import annotations

@@ -71,12 +71,13 @@ def each(gen: Generator, sample: Callable[..., float], *parameters: np.ndarray) 
 
 
 class _Stream:
-    """Uniforms one at a time, without a call of Python's for each: who takes them from `draw` adds them to `used`."""
+    """Uniforms one at a time, without a call of Python's for each: who takes some of `values` adds them to `used`."""
 
     def __init__(self, gen: Generator, change: Callable[[np.ndarray], np.ndarray] = np.asarray):
         self.used = 0
         blocks = iter(lambda: change(_uniforms(gen, _AHEAD)).tolist(), None)
-        self.draw: Uniform = itertools.chain.from_iterable(blocks).__next__
+        self.values = itertools.chain.from_iterable(blocks)
+        self.draw: Uniform = self.values.__next__
 
 
 def _one_by_one(gen: Generator, stream: _Stream, sample: Callable[..., list], *parameters: np.ndarray) -> list:
@@ -105,8 +106,10 @@ def poisson(gen: Generator, rate: np.ndarray) -> np.ndarray:
     found = np.zeros(len(wide))
     there = np.flatnonzero(wide)  # a rate of 0 takes nothing from the stream
     wide = wide[there]
+    if not len(wide):
+        return found.reshape(rate.shape).astype(rate.dtype)
     if (wide < 10).all():
-        found[there] = _one_by_one(gen, _Stream(gen), _small_poisson, np.exp(-wide))
+        found[there] = np.fromiter(_one_by_one(gen, _Stream(gen), _small_poisson, np.exp(-wide)), np.float64)
     else:
         limits = np.where(wide >= 10, -1, np.exp(-wide))
         constants = _ptrs_constants(np.maximum(wide, 10))
@@ -153,19 +156,18 @@ def _mixed_poisson(stream: _Stream, limits: list[float], *constants: list[float]
 
 def _small_poisson(stream: _Stream, limits: list[float]) -> list[int]:
     """Rates between 0 and 10 alone, written out: a call for each number takes as long as the rest of it."""
-    draw, found = stream.draw, []
-    keep = found.append
-    for limit in limits:
-        product = draw()
-        if product <= limit:
-            keep(0)
-            continue
-        product *= draw()
-        count = 1
-        while product > limit:
-            product *= draw()
+    found: list[int] = []
+    keep, take = found.append, iter(limits).__next__
+    limit, product, count = take(), 1.0, 0
+    for u in stream.values:
+        product *= u
+        if product > limit:
             count += 1
+            continue
         keep(count)
+        if len(found) == len(limits):
+            break
+        limit, product, count = take(), 1.0, 0
     stream.used += sum(found) + len(found)
     return found
 
@@ -201,7 +203,7 @@ def binomial(gen: Generator, count: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def _small_or_large(gen: Generator, count: np.ndarray, p: np.ndarray, q: np.ndarray, mean: np.ndarray, *rest) -> Any:
-    if ((mean < 10) & (count > 0) & (p > 0) & (p < 1)).all():
+    if len(p) and ((mean < 10) & (count > 0) & (p > 0) & (p < 1)).all():
         wide_count, wide_q = count.astype(np.float64), q.astype(np.float64)
         stream = _Stream(gen, lambda u: np.log(np.maximum(u, 1e-300)))
         found = np.array(_one_by_one(gen, stream, _small_binomial, wide_count, -np.log1p(-wide_q)))
@@ -211,14 +213,18 @@ def _small_or_large(gen: Generator, count: np.ndarray, p: np.ndarray, q: np.ndar
 
 def _small_binomial(stream: _Stream, counts: list[float], rates: list[float]) -> list[int]:
     """`_waited`, written out; the stream is one of logarithms."""
-    draw, found = stream.draw, []
-    keep = found.append
-    for count, rate in zip(counts, rates):
-        successes, time = 0, -(draw() / rate // 1)  # rounded up
-        while time <= count:
-            time -= draw() / rate // 1
+    found: list[int] = []
+    keep, take = found.append, zip(counts, rates).__next__
+    (count, rate), time, successes = take(), 0.0, 0
+    for logarithm in stream.values:
+        time -= logarithm / rate // 1  # rounded up
+        if time <= count:
             successes += 1
+            continue
         keep(successes)
+        if len(found) == len(counts):
+            break
+        (count, rate), time, successes = take(), 0.0, 0
     stream.used += sum(found) + len(found)
     return found
 

@@ -90,7 +90,7 @@ def _columns(ufunc: np.ufunc, lines: np.ndarray) -> np.ndarray:
     """Short lines, all at once."""
     found = lines[:, 0].copy()
     for i in range(1, lines.shape[1]):
-        ufunc(found, lines[:, i], found)
+        ufunc(found, lines[:, i], out=found)
     return found
 
 
@@ -102,9 +102,9 @@ def _halves(ufunc: np.ufunc, lines: np.ndarray) -> np.ndarray:
         h = n // parts
         found = ufunc(lines[:, :h], lines[:, h : 2 * h])
         for i in range(2, parts):
-            ufunc(found, lines[:, i * h : (i + 1) * h], found)
+            ufunc(found, lines[:, i * h : (i + 1) * h], out=found)
         for i in range(parts * h, n):
-            ufunc(found[:, 0], lines[:, i], found[:, 0])
+            ufunc(found[:, 0], lines[:, i], out=found[:, 0])
         lines, n = found, h
     return ufunc.reduce(lines, 1)
 

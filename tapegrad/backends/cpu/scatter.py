@@ -184,7 +184,7 @@ def _reduce_rows(
     if counts.max() > MANY:
         for target, start, count in zip(which.tolist(), starts.tolist(), counts.tolist()):
             part = ufunc.reduce(rows[order[start : start + count]], 0, working)
-            ufunc(held[target], part, held[target, ...])
+            ufunc(held[target], part, out=held[target, ...])
     else:
         for k in range(counts.max()):
             there = counts > k
