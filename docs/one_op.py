@@ -26,7 +26,7 @@ def section(title, *lines):
 
 op = torch.tanh.op  # every operation's function carries its declaration
 
-# ---- 1. The declaration: ops/trigonometry.py, and core/op.py for what the decorators do ----
+# ---- 1. The declaration: ops/pointwise/trigonometry.py, and core/op.py for what the decorators do ----
 # The body of an elementwise operation is called once, at import, with variables instead of numbers; what comes back
 # is the operation as data. A derivative names what it needs: `g`, the gradient of the result, and `out`, the result.
 

@@ -1,4 +1,4 @@
-"""Samples of the operations in `ops/gamma_draws.py`."""
+"""Samples of the operations in `ops/random/gamma_draws.py`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from samples import case, positive, real, whole
 
-from tapegrad.ops import cholesky, eigen, lobpcg
+from tapegrad.ops.linalg import cholesky, eigen, lobpcg
 
 M, N = real(2, 3), real(3, 4, seed=1)
 B, C = real(2, 2, 3), real(2, 3, 4, seed=1)

@@ -6,7 +6,7 @@ import numpy as np
 from samples import case, positive, real, whole
 
 from tapegrad.nn import functional as F
-from tapegrad.ops import classes
+from tapegrad.ops.neural import classes
 
 X, Y = real(3, 4), real(3, 4, seed=1)
 UNIT, TARGET = positive(3, 4, low=0.1, high=0.9), positive(3, 4, low=0.1, high=0.9, seed=1)

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 from samples import case, positive, real
 
-from tapegrad.ops import ctc, grid
-from tapegrad.ops.bags import embedding_bag
+from tapegrad.ops.indexing.bags import embedding_bag
+from tapegrad.ops.neural import ctc, grid
 
 IMAGES = real(2, 3, 3, 4)
 TAPS = np.array([[0, 5, -1, 11, 12, 23], [1, 5, 2, -1, 14, 20]])  # two taps of three points in each of two images

@@ -6,7 +6,7 @@ import numpy as np
 from samples import Sample, case, real, whole
 
 import tapegrad as torch
-from tapegrad.ops import windows
+from tapegrad.ops.shape import windows
 
 X = real(2, 3, 4)
 EMPTY, SCALAR = real(0, 3), real()

@@ -24,7 +24,7 @@ from tapegrad.core.op import Op, registry
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.dtypes import BOOL, FLOAT, INT, can_cast
 
-for _module in pkgutil.iter_modules(tapegrad.ops.__path__, "tapegrad.ops."):
+for _module in pkgutil.walk_packages(tapegrad.ops.__path__, "tapegrad.ops."):
     importlib.import_module(_module.name)
 
 SAMPLES = collect()

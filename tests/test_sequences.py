@@ -15,7 +15,7 @@ from tapegrad.nn import functional as F
 from tapegrad.nn.attention import SDPBackend, sdpa_kernel
 from tapegrad.nn.attention.bias import CausalBias, causal_lower_right, causal_upper_left
 from tapegrad.nn.utils import rnn
-from tapegrad.ops import recurrent
+from tapegrad.ops.neural import recurrent
 
 
 def rand(*shape, seed=0):

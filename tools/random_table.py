@@ -139,7 +139,7 @@ ROWS = [
     Row("nn.functional.rrelu", elements("rrelu", -1.0, 0.1, 0.3, True), ("bfloat16", "float32", "float64")),
     Row("nn.functional.gumbel_softmax, noise",
         lambda T, k, x: -T.empty(tuple(x.shape), dtype=k).exponential_().log() if T.__name__ == "torch"
-        else T.ops.random.gumbel_noise(x), FLOAT, ULP, 1, "PyTorch's own logarithm; here it is rounded right",
+        else T.ops.random.draws.gumbel_noise(x), FLOAT, ULP, 1, "PyTorch's own logarithm; here it is rounded right",
         stream="mkl", layouts=ONE),
     Row("nn.functional.gumbel_softmax", elements("gumbel_softmax", 0.3, 0.7), WIDE, DIFFERS,
         why="by a few ulp: softmax enlarges the last bits of the noise, and PyTorch's exponential is another one",

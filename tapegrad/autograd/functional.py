@@ -9,9 +9,9 @@ from ..core.engine import grad
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import enable_grad
-from ..ops.filled import zeros_like
-from ..ops.joining import stack
-from ..ops.reduce import sum
+from ..ops.creation.filled import zeros_like
+from ..ops.reduction.reduce import sum
+from ..ops.shape.joining import stack
 
 Tensors = Tensor | tuple[Tensor, ...]
 

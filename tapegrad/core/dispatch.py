@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, modes
-from ..backends.cpu.memory import order_of
+from ..backends.cpu.memory import convert, order_of
 from ..errors import is_explained, message
 from ..ir.expr import Expr
 from ..modes import NO_GRAD, mode
@@ -116,7 +116,7 @@ def common_dtype(operands: list) -> dtypes.dtype:
 def cast(value: Any, target: dtypes.dtype) -> np.ndarray:
     """An operand as an array of the common dtype."""
     array = value.array if isinstance(value, Tensor) else np.asarray(value)
-    return array if array.dtype == target.numpy else array.astype(target.numpy, order=order_of(array))
+    return array if array.dtype == target.numpy else convert(array, target.numpy)
 
 
 def _is_number(x: Any) -> bool:
@@ -158,7 +158,7 @@ def run_elementwise(op: Any, operands: list, attrs: list) -> np.ndarray:
             raise explain(op, [*operands, *attrs], error) from None
         found = op.compute([a.view(np.int8) for a in arrays], attrs)  # some of NumPy's functions do not know bools
     found = found if found.__class__ is Array else np.array(found)
-    return found if found.dtype == result.numpy else found.astype(result.numpy)
+    return found if found.dtype == result.numpy else convert(found, result.numpy)
 
 
 def run_in_turn(op: Any, operands: list, attrs: list) -> np.ndarray:

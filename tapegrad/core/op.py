@@ -190,7 +190,7 @@ class Op:
 
     def compute(self, arrays: list, attrs: list) -> Any:
         """Run an elementwise operation on arrays of one dtype; arguments that are no numbers are compiled in."""
-        if not attrs or all(a is d for a, d in zip(attrs, self.attr_defaults)):
+        if not attrs or all(a is d or (a.__class__ is float and a == d) for a, d in zip(attrs, self.attr_defaults)):
             return self.fast(*arrays)
         free = [a.__class__ in (int, float) and n not in self.static for n, a in zip(self.attr_names, attrs)]
         key = tuple(None if f else a for f, a in zip(free, attrs))

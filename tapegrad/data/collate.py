@@ -19,8 +19,8 @@ from .. import dtypes
 from ..core.tensor import Tensor, wrap
 from ..errors import message
 from ..modes import is_grad_enabled
-from ..ops.creation import as_tensor, tensor
-from ..ops.joining import stack
+from ..ops.creation.values import as_tensor, tensor
+from ..ops.shape.joining import stack
 
 Collate = Callable[..., Any]
 

@@ -26,7 +26,7 @@ import numpy as np
 from ..core.tensor import Tensor, wrap
 from ..errors import message
 from ..modes import is_grad_enabled
-from ..ops.random import Generator, default_generator, randperm
+from ..ops.random.draws import Generator, default_generator, randperm
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")

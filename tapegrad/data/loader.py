@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from ..errors import message
-from ..ops.random import Generator
+from ..ops.random.draws import Generator
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
 from .iteration import Crew, LoaderIterator, WorkerIterator

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import message
-from ..ops.generators import Generator
+from ..ops.random.generators import Generator
 from .sampler import (
     BatchSampler,
     DistributedSampler,

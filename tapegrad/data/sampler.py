@@ -19,8 +19,8 @@ from typing import Any, Generic, TypeVar
 from ..core.tensor import Tensor
 from ..dtypes import float64
 from ..errors import message
-from ..ops.creation import as_tensor
-from ..ops.random import Generator, default_generator, multinomial, randint, randperm
+from ..ops.creation.values import as_tensor
+from ..ops.random.draws import Generator, default_generator, multinomial, randint, randperm
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.random import Generator, default_generator, randperm
+from ..ops.random.draws import Generator, default_generator, randperm
 from .dataset import ConcatDataset, Subset, TensorDataset, lengths_of
 
 

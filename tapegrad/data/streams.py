@@ -27,8 +27,8 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.creation import tensor
-from ..ops.generators import Generator, current, own
+from ..ops.creation.values import tensor
+from ..ops.random.generators import Generator, current, own
 
 State = tuple[Any, Any, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops import random
-from ..ops.loss import binary_cross_entropy_with_logits
-from ..ops.ranges import arange
+from ..ops.creation.ranges import arange
+from ..ops.neural.loss import binary_cross_entropy_with_logits
+from ..ops.random import draws as random
 from ..shapes import Size
 from . import constraints
 from .exp_family import ExponentialFamily

@@ -6,8 +6,8 @@ from numbers import Number
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.creation import tensor
-from ..ops.joining import stack
+from ..ops.creation.values import tensor
+from ..ops.shape.joining import stack
 from ..shapes import Size
 from . import constraints
 from .dirichlet import Dirichlet

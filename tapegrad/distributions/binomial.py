@@ -7,8 +7,8 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import no_grad
-from ..ops import random
-from ..ops.ranges import arange
+from ..ops.creation.ranges import arange
+from ..ops.random import draws as random
 from ..shapes import Size
 from . import constraints
 from .odds import Odds

@@ -8,10 +8,10 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import no_grad
-from ..ops import random
-from ..ops.joining import broadcast_tensors
-from ..ops.ranges import arange
-from ..ops.types import finfo
+from ..ops.creation.ranges import arange
+from ..ops.creation.types import finfo
+from ..ops.random import draws as random
+from ..ops.shape.joining import broadcast_tensors
 from ..shapes import Size
 from . import constraints
 from .distribution import Distribution

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.filled import full
+from ..ops.creation.filled import full
 from ..shapes import Size
 from . import constraints
 from .distribution import Distribution

@@ -22,11 +22,11 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..dtypes import bool_
 from ..errors import message
-from ..ops import joining
-from ..ops.cholesky import cholesky_ex
-from ..ops.eigen import eigvalsh
-from ..ops.statistics import isclose
-from ..ops.types import finfo
+from ..ops.creation.types import finfo
+from ..ops.linalg.cholesky import cholesky_ex
+from ..ops.linalg.eigen import eigvalsh
+from ..ops.reduction.statistics import isclose
+from ..ops.shape import joining
 
 __all__ = [
     "Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than",

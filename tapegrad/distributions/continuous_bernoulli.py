@@ -7,9 +7,9 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.compare import where
-from ..ops.loss import binary_cross_entropy_with_logits
-from ..ops.random import rand
+from ..ops.neural.loss import binary_cross_entropy_with_logits
+from ..ops.pointwise.compare import where
+from ..ops.random.draws import rand
 from ..shapes import Size
 from . import constraints
 from .exp_family import ExponentialFamily

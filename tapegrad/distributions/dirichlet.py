@@ -7,9 +7,9 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import no_grad
-from ..ops.gamma_draws import _sample_dirichlet
-from ..ops.masked import one_hot
-from ..ops.powers import xlogy
+from ..ops.indexing.masked import one_hot
+from ..ops.pointwise.powers import xlogy
+from ..ops.random.gamma_draws import _sample_dirichlet
 from ..shapes import Size
 from . import constraints
 from .exp_family import ExponentialFamily

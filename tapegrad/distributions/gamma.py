@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.creation import as_tensor
-from ..ops.gamma_draws import _standard_gamma
-from ..ops.gammas import igamma
-from ..ops.powers import xlogy
-from ..ops.types import finfo
+from ..ops.creation.types import finfo
+from ..ops.creation.values import as_tensor
+from ..ops.pointwise.gammas import igamma
+from ..ops.pointwise.powers import xlogy
+from ..ops.random.gamma_draws import _standard_gamma
 from ..shapes import Size
 from . import constraints
 from .exp_family import ExponentialFamily

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.compare import where
-from ..ops.random import rand
-from ..ops.statistics import isclose
+from ..ops.pointwise.compare import where
+from ..ops.random.draws import rand
+from ..ops.reduction.statistics import isclose
 from ..shapes import Size
 from . import constraints
 from .distribution import Distribution

@@ -7,8 +7,8 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import no_grad
-from ..ops.loss import binary_cross_entropy_with_logits
-from ..ops.types import finfo
+from ..ops.creation.types import finfo
+from ..ops.neural.loss import binary_cross_entropy_with_logits
 from ..shapes import Size
 from . import constraints
 from .odds import Odds

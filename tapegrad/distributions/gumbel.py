@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.filled import full_like, ones_like
-from ..ops.types import finfo
+from ..ops.creation.filled import full_like, ones_like
+from ..ops.creation.types import finfo
 from . import constraints
 from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, ExpTransform

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.creation import as_tensor
-from ..ops.filled import full
+from ..ops.creation.filled import full
+from ..ops.creation.values import as_tensor
 from . import constraints
 from .cauchy import Cauchy
 from .transformed_distribution import TransformedDistribution

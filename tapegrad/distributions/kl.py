@@ -10,9 +10,9 @@ from ..core.engine import grad
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import enable_grad
-from ..ops.activation import softplus
-from ..ops.joining import broadcast_shapes
-from ..ops.linalg import solve_triangular
+from ..ops.linalg.solve import solve_triangular
+from ..ops.neural.activation import softplus
+from ..ops.shape.joining import broadcast_shapes
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .binomial import Binomial

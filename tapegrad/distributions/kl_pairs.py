@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.powers import xlogy
+from ..ops.pointwise.powers import xlogy
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .binomial import Binomial

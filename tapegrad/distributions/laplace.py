@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.types import finfo
+from ..ops.creation.types import finfo
 from ..shapes import Size
 from . import constraints
 from .distribution import Distribution

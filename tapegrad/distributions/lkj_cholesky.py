@@ -8,10 +8,10 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import no_grad
-from ..ops.joining import cat
-from ..ops.random import randn
-from ..ops.ranges import arange
-from ..ops.types import finfo
+from ..ops.creation.ranges import arange
+from ..ops.creation.types import finfo
+from ..ops.random.draws import randn
+from ..ops.shape.joining import cat
 from ..shapes import Size
 from . import constraints
 from .beta import Beta

@@ -20,11 +20,11 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.activation import logsigmoid, softplus
-from ..ops.filled import full_like
-from ..ops.joining import broadcast_shapes
-from ..ops.padding import pad
-from ..ops.types import finfo
+from ..ops.creation.filled import full_like
+from ..ops.creation.types import finfo
+from ..ops.neural.activation import logsigmoid, softplus
+from ..ops.shape.joining import broadcast_shapes
+from ..ops.shape.padding import pad
 from ..shapes import Size
 from . import constraints
 

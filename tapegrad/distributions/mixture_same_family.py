@@ -7,7 +7,7 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import no_grad
-from ..ops.softmax import log_softmax
+from ..ops.neural.softmax import log_softmax
 from ..shapes import Size
 from . import constraints
 from .categorical import Categorical

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.creation import tensor
-from ..ops.filled import ones_like
+from ..ops.creation.filled import ones_like
+from ..ops.creation.values import tensor
 from ..shapes import Size
 from . import constraints
 from .binomial import Binomial

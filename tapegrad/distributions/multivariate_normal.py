@@ -7,10 +7,10 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.cholesky import cholesky, cholesky_inverse
-from ..ops.filled import eye
-from ..ops.joining import broadcast_shapes
-from ..ops.linalg import solve_triangular
+from ..ops.creation.filled import eye
+from ..ops.linalg.cholesky import cholesky, cholesky_inverse
+from ..ops.linalg.solve import solve_triangular
+from ..ops.shape.joining import broadcast_shapes
 from ..shapes import Size
 from . import constraints
 from .distribution import Distribution

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops import random
-from ..ops.activation import logsigmoid
+from ..ops.neural.activation import logsigmoid
+from ..ops.random import draws as random
 from ..shapes import Size
 from . import constraints
 from .gamma import Gamma

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops.random import normal
+from ..ops.random.draws import normal
 from ..shapes import Size
 from . import constraints
 from .exp_family import ExponentialFamily

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.filled import eye
-from ..ops.masked import one_hot
+from ..ops.creation.filled import eye
+from ..ops.indexing.masked import one_hot
 from ..shapes import Size
 from . import constraints
 from .categorical import Categorical

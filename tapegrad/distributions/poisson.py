@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops import random
+from ..ops.random import draws as random
 from ..shapes import Size
 from . import constraints
 from .exp_family import ExponentialFamily

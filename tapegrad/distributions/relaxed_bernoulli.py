@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.random import rand
+from ..ops.random.draws import rand
 from ..shapes import Size
 from . import constraints
 from .odds import Odds

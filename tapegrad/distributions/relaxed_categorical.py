@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.filled import full_like
-from ..ops.random import rand
+from ..ops.creation.filled import full_like
+from ..ops.random.draws import rand
 from ..shapes import Size
 from . import constraints
 from .categorical import Categorical

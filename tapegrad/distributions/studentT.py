@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.compare import where
+from ..ops.pointwise.compare import where
 from ..shapes import Size
 from . import constraints
 from .chi2 import Chi2

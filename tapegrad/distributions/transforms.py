@@ -15,12 +15,12 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops import joining
-from ..ops.activation import softplus
-from ..ops.cholesky import cholesky
-from ..ops.filled import eye, zeros_like
-from ..ops.padding import pad
-from ..ops.types import finfo
+from ..ops.creation.filled import eye, zeros_like
+from ..ops.creation.types import finfo
+from ..ops.linalg.cholesky import cholesky
+from ..ops.neural.activation import softplus
+from ..ops.shape import joining
+from ..ops.shape.padding import pad
 from ..shapes import Size
 from . import constraints
 from .maps import (

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.random import rand
+from ..ops.random.draws import rand
 from ..shapes import Size
 from . import constraints
 from .distribution import Distribution

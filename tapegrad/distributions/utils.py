@@ -13,13 +13,13 @@ from .. import modes
 from ..core.tensor import Tensor, wrap
 from ..errors import message
 from ..modes import enable_grad
-from ..ops.creation import tensor
-from ..ops.filled import ones, zeros
-from ..ops.joining import broadcast_tensors
-from ..ops.random import normal
-from ..ops.ranges import arange
-from ..ops.softmax import softmax
-from ..ops.types import finfo
+from ..ops.creation.filled import ones, zeros
+from ..ops.creation.ranges import arange
+from ..ops.creation.types import finfo
+from ..ops.creation.values import tensor
+from ..ops.neural.softmax import softmax
+from ..ops.random.draws import normal
+from ..ops.shape.joining import broadcast_tensors
 from ..shapes import Size
 
 __all__ = [

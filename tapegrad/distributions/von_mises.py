@@ -8,9 +8,9 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..dtypes import float64
 from ..modes import no_grad
-from ..ops.compare import where
-from ..ops.filled import empty
-from ..ops.random import rand
+from ..ops.creation.filled import empty
+from ..ops.pointwise.compare import where
+from ..ops.random.draws import rand
 from ..shapes import Size
 from . import constraints
 from .distribution import Distribution

@@ -8,11 +8,11 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.cholesky import cholesky, cholesky_inverse, cholesky_solve
-from ..ops.joining import broadcast_shapes
-from ..ops.random import randn
-from ..ops.ranges import arange
-from ..ops.types import finfo
+from ..ops.creation.ranges import arange
+from ..ops.creation.types import finfo
+from ..ops.linalg.cholesky import cholesky, cholesky_inverse, cholesky_solve
+from ..ops.random.draws import randn
+from ..ops.shape.joining import broadcast_shapes
 from ..shapes import Size
 from . import constraints
 from .chi2 import Chi2

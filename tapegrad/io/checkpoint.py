@@ -20,7 +20,7 @@ import numpy as np
 
 from ..core.tensor import Tensor, wrap
 from ..errors import message
-from ..ops.generators import default_generator
+from ..ops.random.generators import default_generator
 from .archive import Source, ZipReader
 from .atomic import remove_leftovers, replacing, sync_folder
 from .emit import pickled

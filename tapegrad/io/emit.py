@@ -22,7 +22,7 @@ import numpy as np
 from .. import devices, dtypes
 from ..core.tensor import Tensor
 from ..errors import message
-from ..ops.generators import Generator
+from ..ops.random.generators import Generator
 from ..shapes import Size
 from .names import TABLE, TENSOR_CLASSES
 from .safe import REGISTERED

@@ -21,7 +21,7 @@ import numpy as np
 from .. import devices, dtypes
 from ..core.tensor import Tensor, wrap
 from ..errors import message
-from ..ops.generators import Generator
+from ..ops.random.generators import Generator
 from ..shapes import Size
 from . import safe
 from .pickled import Record, check_key, damaged

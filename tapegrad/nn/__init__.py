@@ -3,7 +3,7 @@
 To read: `module`, then one family of layers, e.g. `linear`.
 """
 
-from ..ops.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from ..ops.neural.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from . import attention as attention
 from . import functional as functional
 from . import init as init

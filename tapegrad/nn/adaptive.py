@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from .. import errors
 from ..core.tensor import Tensor
-from ..ops.joining import cat
-from ..ops.linear_cross_entropy import LinearCrossEntropyOptions
+from ..ops.neural.linear_cross_entropy import LinearCrossEntropyOptions
+from ..ops.shape.joining import cat
 from . import functional as F
 from .containers import ModuleList, Sequential
 from .linear import Linear

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import errors
 from ..core.tensor import Tensor
-from ..ops.filled import empty
+from ..ops.creation.filled import empty
 from . import functional as F
 from . import init
 from .module import Module

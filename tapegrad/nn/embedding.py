@@ -7,8 +7,8 @@ from typing import Any
 from .. import errors
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops.embedding import padding_row
-from ..ops.filled import empty
+from ..ops.creation.filled import empty
+from ..ops.indexing.embedding import padding_row
 from . import functional as F
 from . import init
 from .module import Module

@@ -12,10 +12,15 @@ from typing import Any
 from .. import errors
 from ..core.tensor import Tensor
 from ..dtypes import int64 as _int64
-from ..ops import activation as _activation
-from ..ops import softmax as _softmax
-from ..ops.activation import celu_, gelu, glu, hardshrink, logsigmoid, prelu, relu_, rrelu_, selu_, threshold_
-from ..ops.adaptive import (
+from ..ops.creation.filled import zeros_like
+from ..ops.indexing.bags import embedding_bag
+from ..ops.indexing.embedding import embedding
+from ..ops.linalg.distance import pdist
+from ..ops.linalg.matmul import linear
+from ..ops.neural import activation as _activation
+from ..ops.neural import softmax as _softmax
+from ..ops.neural.activation import celu_, gelu, glu, hardshrink, logsigmoid, prelu, relu_, rrelu_, selu_, threshold_
+from ..ops.neural.adaptive import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
@@ -26,19 +31,14 @@ from ..ops.adaptive import (
     max_unpool2d,
     max_unpool3d,
 )
-from ..ops.attention import scaled_dot_product_attention
-from ..ops.bags import embedding_bag
-from ..ops.classes import cross_entropy, nll_loss
-from ..ops.columns import fold, unfold
-from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from ..ops.ctc import ctc_loss
-from ..ops.distance import pdist
-from ..ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from ..ops.embedding import embedding
-from ..ops.filled import zeros_like
-from ..ops.fractional import fractional_max_pool2d, fractional_max_pool3d
-from ..ops.grid import affine_grid, grid_sample
-from ..ops.indexed_pools import (
+from ..ops.neural.attention import scaled_dot_product_attention
+from ..ops.neural.classes import cross_entropy, nll_loss
+from ..ops.neural.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from ..ops.neural.ctc import ctc_loss
+from ..ops.neural.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from ..ops.neural.fractional import fractional_max_pool2d, fractional_max_pool3d
+from ..ops.neural.grid import affine_grid, grid_sample
+from ..ops.neural.indexed_pools import (
     adaptive_max_pool1d_with_indices,
     adaptive_max_pool2d_with_indices,
     adaptive_max_pool3d_with_indices,
@@ -48,9 +48,9 @@ from ..ops.indexed_pools import (
     max_pool2d_with_indices,
     max_pool3d_with_indices,
 )
-from ..ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
-from ..ops.linear_cross_entropy import linear_cross_entropy
-from ..ops.loss import (
+from ..ops.neural.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
+from ..ops.neural.linear_cross_entropy import linear_cross_entropy
+from ..ops.neural.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     gaussian_nll_loss,
@@ -62,7 +62,7 @@ from ..ops.loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from ..ops.margin import (
+from ..ops.neural.margin import (
     cosine_embedding_loss,
     cosine_similarity,
     hinge_embedding_loss,
@@ -74,11 +74,9 @@ from ..ops.margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from ..ops.matmul import linear
-from ..ops.multihead import multi_head_attention_forward
-from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
-from ..ops.padding import pad
-from ..ops.pool import (
+from ..ops.neural.multihead import multi_head_attention_forward
+from ..ops.neural.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
+from ..ops.neural.pool import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
@@ -89,9 +87,11 @@ from ..ops.pool import (
     max_pool2d,
     max_pool3d,
 )
-from ..ops.random import gumbel_noise
-from ..ops.shuffle import channel_shuffle, native_channel_shuffle, pixel_shuffle, pixel_unshuffle
-from ..ops.toplevel import bilinear, conv_tbc
+from ..ops.neural.toplevel import bilinear, conv_tbc
+from ..ops.random.draws import gumbel_noise
+from ..ops.shape.columns import fold, unfold
+from ..ops.shape.padding import pad
+from ..ops.shape.shuffle import channel_shuffle, native_channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "adaptive_avg_pool1d",

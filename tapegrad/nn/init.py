@@ -18,8 +18,8 @@ from typing import Any
 from .. import errors
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops.orthogonal import qr
-from ..ops.random import randperm
+from ..ops.linalg.orthogonal import qr
+from ..ops.random.draws import randperm
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

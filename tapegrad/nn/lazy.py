@@ -12,7 +12,7 @@ from typing import Any
 from .. import errors
 from ..core.tensor import Tensor
 from ..modes import no_grad
-from ..ops.creation import tensor
+from ..ops.creation.values import tensor
 from . import convolution as conv
 from . import normalization as norm
 from .linear import Linear

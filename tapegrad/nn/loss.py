@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import errors
 from ..core.tensor import Tensor
-from ..ops.loss import check_reduction
+from ..ops.neural.loss import check_reduction
 from . import functional as F
 from .distance import PairwiseDistance
 from .module import Module

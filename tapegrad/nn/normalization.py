@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import dtypes, errors
 from ..core.tensor import Tensor
-from ..ops.creation import tensor
-from ..ops.filled import empty, ones, zeros
+from ..ops.creation.filled import empty, ones, zeros
+from ..ops.creation.values import tensor
 from . import functional as F
 from . import init
 from .module import Module

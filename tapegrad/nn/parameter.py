@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import devices, dtypes, errors, modes
 from ..core.tensor import Tensor, to_text, wrap
-from ..ops.filled import empty
+from ..ops.creation.filled import empty
 
 
 class Parameter(Tensor):

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from .. import errors
 from ..core.tensor import Tensor
-from ..ops import recurrent
-from ..ops.filled import empty, zeros
+from ..ops.creation.filled import empty, zeros
+from ..ops.neural import recurrent
 from . import init
 from .module import Module
 from .parameter import Parameter

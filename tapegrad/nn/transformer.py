@@ -17,8 +17,8 @@ from .. import errors
 from ..core.tensor import Tensor
 from ..dtypes import bool_
 from ..modes import is_grad_enabled
-from ..ops.filled import full
-from ..ops.rearrange import triu
+from ..ops.creation.filled import full
+from ..ops.shape.rearrange import triu
 from . import functional as F
 from . import init
 from .activation import GELU, ReLU

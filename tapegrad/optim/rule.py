@@ -36,9 +36,9 @@ from ..core.tensor import Tensor, wrap
 from ..errors import message
 from ..ir import expr
 from ..modes import enable_grad
-from ..ops.bounds import clamp, maximum, minimum
-from ..ops.compare import where
-from ..ops.functions import abs, sign, sqrt
+from ..ops.pointwise.bounds import clamp, maximum, minimum
+from ..ops.pointwise.compare import where
+from ..ops.pointwise.functions import abs, sign, sqrt
 from .optimizer import Optimizer, number_tensor
 from .packed import Packed
 

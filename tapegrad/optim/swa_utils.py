@@ -21,7 +21,7 @@ from ..errors import message
 from ..modes import no_grad
 from ..nn.module import Module
 from ..nn.normalization import _BatchNorm
-from ..ops.creation import tensor
+from ..ops.creation.values import tensor
 from .lr_scheduler.base import LRScheduler, Rate, check_optimizer, for_each_group
 from .optimizer import Optimizer
 

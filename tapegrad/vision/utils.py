@@ -11,7 +11,7 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import no_grad
-from ..ops.joining import cat, stack
+from ..ops.shape.joining import cat, stack
 from .images import pillow
 from .transforms.functional import pil_to_tensor, to_pil_image
 

@@ -1,6 +1,6 @@
 """`torch.nn.modules`: PyTorch's names for the files of `tapegrad.nn`, one re-export file each."""
 
-from ...ops.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from ...ops.neural.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from ..activation import CELU as CELU
 from ..activation import ELU as ELU
 from ..activation import GELU as GELU

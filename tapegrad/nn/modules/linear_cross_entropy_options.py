@@ -1,3 +1,3 @@
-"""`torch.nn.modules.linear_cross_entropy_options`: PyTorch's name for `tapegrad.ops.linear_cross_entropy`."""
+"""`torch.nn.modules.linear_cross_entropy_options`: PyTorch's name for `tapegrad.ops.neural.linear_cross_entropy`."""
 
-from ...ops.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from ...ops.neural.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions

@@ -10,8 +10,8 @@ from typing import Any
 from ... import errors
 from ...core.tensor import Tensor
 from ...modes import no_grad
-from ...ops.creation import tensor
-from ...ops.joining import stack
+from ...ops.creation.values import tensor
+from ...ops.shape.joining import stack
 
 Tensors = Tensor | Iterable[Tensor]
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from ...core.tensor import Tensor
 from ...errors import message
-from ...ops.filled import ones_like, zeros_like
-from ...ops.functions import sqrt
+from ...ops.creation.filled import ones_like, zeros_like
+from ...ops.pointwise.functions import sqrt
 from ..module import Module
 from ..parameter import Parameter
 

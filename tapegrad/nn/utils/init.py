@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import message
-from ...ops.generators import fork_rng
+from ...ops.random.generators import fork_rng
 from ..module import Module
 
 

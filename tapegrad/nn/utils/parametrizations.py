@@ -7,14 +7,14 @@ from typing import Any
 from ... import dtypes, errors
 from ...core.tensor import Tensor
 from ...modes import no_grad
-from ...ops.filled import eye, zeros_like
-from ...ops.joining import cat
-from ...ops.linalg import solve
-from ...ops.matmul import mv, vdot
-from ...ops.matrix_functions import matrix_exp
-from ...ops.orthogonal import geqrf, householder_product
-from ...ops.random import randn
-from ...ops.reduce import sum
+from ...ops.creation.filled import eye, zeros_like
+from ...ops.linalg.matmul import mv, vdot
+from ...ops.linalg.matrix_functions import matrix_exp
+from ...ops.linalg.orthogonal import geqrf, householder_product
+from ...ops.linalg.solve import solve
+from ...ops.random.draws import randn
+from ...ops.reduction.reduce import sum
+from ...ops.shape.joining import cat
 from .. import functional as F
 from ..convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module

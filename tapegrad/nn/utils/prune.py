@@ -14,9 +14,9 @@ from typing import Any
 
 from ... import errors
 from ...core.tensor import Tensor
-from ...ops.filled import ones_like, zeros_like
-from ...ops.joining import cat
-from ...ops.random import rand, rand_like
+from ...ops.creation.filled import ones_like, zeros_like
+from ...ops.random.draws import rand, rand_like
+from ...ops.shape.joining import cat
 from ..module import Module
 
 

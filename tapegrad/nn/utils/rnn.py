@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import dtypes, errors
 from ...core.tensor import Tensor, wrap
-from ...ops.packing import pack, pad
+from ...ops.shape.packing import pack, pad
 
 
 def pad_sequence(

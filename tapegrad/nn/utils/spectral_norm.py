@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ... import errors
 from ...modes import no_grad
-from ...ops.matmul import mv, vdot
+from ...ops.linalg.matmul import mv, vdot
 from .. import functional as F
 from ..convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module

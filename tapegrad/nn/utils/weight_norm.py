@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from ... import errors
 from ...core.tensor import Tensor
-from ...ops.elementwise import mul
-from ...ops.extremes import amax
-from ...ops.functions import abs, sqrt
-from ...ops.reduce import sum
+from ...ops.pointwise.arithmetic import mul
+from ...ops.pointwise.functions import abs, sqrt
+from ...ops.reduction.extremes import amax
+from ...ops.reduction.reduce import sum
 from ..module import Module
 from ..parameter import Parameter
 

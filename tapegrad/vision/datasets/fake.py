@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import message
-from ...ops.random import Generator, randint, randn
+from ...ops.random.draws import Generator, randint, randn
 from ..transforms.batched import takes_pixels
 from ..transforms.pixels import pixels_of, to_pil_image
 from .base import VisionDataset

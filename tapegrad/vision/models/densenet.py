@@ -16,7 +16,7 @@ from typing import Any
 
 from ... import nn
 from ...core.tensor import Tensor
-from ...ops.joining import cat
+from ...ops.shape.joining import cat
 from .weights import Published, build, weights_enum
 
 _OLD = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)$")

@@ -20,8 +20,8 @@ from typing import Any
 from ... import nn
 from ...core.tensor import Tensor
 from ...errors import message
-from ...ops.filled import empty, zeros
-from ...ops.joining import cat
+from ...ops.creation.filled import empty, zeros
+from ...ops.shape.joining import cat
 from .weights import BICUBIC, Published, build, weights_enum
 
 Norm = Callable[[int], nn.Module]

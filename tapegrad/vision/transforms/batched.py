@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.tensor import Tensor, wrap
-from ...ops.generators import chosen
+from ...ops.random.generators import chosen
 from ..images import is_image
 from . import functional as F
 from .basic import Compose, ConvertImageDtype, Grayscale, Normalize, PILToTensor, ToTensor

@@ -10,7 +10,7 @@ import numpy as np
 from ... import dtypes
 from ...core.tensor import Tensor, wrap
 from ...errors import message
-from ...ops.conv import conv2d
+from ...ops.neural.conv import conv2d
 from ..images import is_image, pillow_part
 from .colors import blend
 from .padding import pad_tensor

@@ -15,7 +15,7 @@ import numpy as np
 from ... import dtypes
 from ...core.tensor import Tensor, wrap
 from ...errors import message
-from ...ops.joining import stack
+from ...ops.shape.joining import stack
 from ..images import check_image, is_image, pillow, pillow_part
 from .pixels import convert_image_dtype, get_dimensions
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from ...core.tensor import Tensor
 from ...errors import message
-from ...ops.filled import empty
-from ...ops.random import randperm
+from ...ops.creation.filled import empty
+from ...ops.random.draws import randperm
 from . import functional as F
 from .basic import Transform
 from .randomized import WithProbability

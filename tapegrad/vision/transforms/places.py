@@ -21,9 +21,9 @@ import numpy as np
 
 from ...core.tensor import Tensor, wrap
 from ...errors import message
-from ...ops.creation import tensor
-from ...ops.filled import empty
-from ...ops.random import rand, randint
+from ...ops.creation.filled import empty
+from ...ops.creation.values import tensor
+from ...ops.random.draws import rand, randint
 from . import functional as F
 from .basic import Transform
 from .geometry import two_sizes

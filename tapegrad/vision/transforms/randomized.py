@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ...errors import message
-from ...ops.random import rand, randint
+from ...ops.random.draws import rand, randint
 from . import functional as F
 from .basic import Transform, lines_of
 from .geometry import two_sizes

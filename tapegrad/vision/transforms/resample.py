@@ -12,7 +12,7 @@ import numpy as np
 from ... import dtypes
 from ...core.tensor import Tensor, wrap
 from ...errors import message
-from ...ops.interpolate import interpolate
+from ...ops.neural.interpolate import interpolate
 
 
 class InterpolationMode(Enum):

@@ -20,8 +20,8 @@ import numpy as np
 from ... import dtypes
 from ...core.tensor import Tensor, wrap
 from ...errors import message
-from ...ops.grid import grid_sample
-from ...ops.joining import cat
+from ...ops.neural.grid import grid_sample
+from ...ops.shape.joining import cat
 from ..images import is_image, pillow
 from .pixels import get_dimensions
 from .resample import InterpolationMode, pillow_number

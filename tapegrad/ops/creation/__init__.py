@@ -1,0 +1,1 @@
+"""New tensors, their element types and their memory."""

@@ -1,0 +1,1 @@
+"""Operations on one element at a time."""
