@@ -1,4 +1,4 @@
-"""All global state there is: grad mode, default dtype, determinism.
+"""All global state there is: grad mode, default dtype, determinism, threads.
 
 `mode()` is the one test on the path of every operation. It returns None in the ordinary case (gradients are
 recorded), `NO_GRAD` or `INFERENCE` when they are not, and anything else is a recorder: an object with a method
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -252,3 +253,45 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 def are_deterministic_algorithms_enabled() -> bool:
     """What `use_deterministic_algorithms` was last called with."""
     return settings.deterministic
+
+
+# ---- threads ---------------------------------------------------------------------------------------------------------
+
+_threads: int | None = None  # what was asked for last
+
+
+def num_threads() -> int:
+    """How many threads may compute: what was asked for, else what `OMP_NUM_THREADS` says, else what the machine has."""
+    return _available() if _threads is None else _threads
+
+
+def set_num_threads(n: int) -> None:
+    """Ask for a number of threads; the public function is in `backends.cpu.threads`."""
+    global _threads
+    _threads = n
+
+
+@functools.cache
+def _available() -> int:
+    """The processors that this process may run on, by affinity and by the quota of its control group."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if asked.isdigit() and int(asked):
+        return int(asked)
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in map(_quota, ("/sys/fs/cgroup", "/sys/fs/cgroup/cpu")):
+        if quota > 0 and period > 0:
+            count = min(count, -(-quota // period))
+    return max(count, 1)
+
+
+def _quota(folder: str) -> tuple[int, int]:
+    """How many microseconds of processor time a control group has in how many; (0, 0) if that is not limited."""
+    texts = []
+    for name in ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"):  # version 2 has both in the first
+        try:
+            with open(f"{folder}/{name}") as file:
+                texts += file.read().split()
+        except OSError:
+            continue
+    numbers = [int(t) for t in texts if t.isdigit()]
+    return (numbers[0], numbers[1]) if len(numbers) == len(texts) == 2 else (0, 0)

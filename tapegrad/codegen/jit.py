@@ -23,14 +23,16 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import modes
 from ..ir import expr
-from . import llvm
+from . import llvm, pool
+from .routine import Routine, entry, module
 
 VERSION = 1  # of what follows from a program's text: raise it when the machine code would differ
 MAGIC = b"tapegrad kernel\n"
@@ -41,9 +43,12 @@ _kept: list[Any] = []  # what NumPy points into: the ufuncs live as long as the 
 
 
 def _forget() -> None:
-    """In a forked process nobody is left to give the lock back."""
+    """In a forked process nobody is left to give the lock back, or to help: kernels run on one thread."""
     global _lock
     _lock = threading.RLock()
+    _helpers.clear()
+    if _pool_at:
+        ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_int)(_pool_at[pool.LIMIT])(0, 1)
 
 
 if hasattr(os, "register_at_fork"):
@@ -75,6 +80,7 @@ class _Machine:
     def __init__(self, binding: Any, name: str, features: str, wide: bool):
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
+        binding.initialize_native_asmparser()
         self.binding = binding
         self.triple = binding.get_process_triple()
         target = binding.Target.from_triple(self.triple)
@@ -144,24 +150,25 @@ def _write(name: str, code: bytes) -> None:
 # ---- compiling -------------------------------------------------------------------------------------------------------
 
 
-def compile_module(text: str, function: str, symbol: str = "") -> int:
+def compile_module(text: str, function: str, symbol: str = "", passes: bool = False) -> int:
     """The address of a function of a module, from the cache or newly compiled.
 
     Args:
         text: the module.
         function: its name there.
         symbol: its name among all that is loaded, where other modules call it.
+        passes: whether LLVM is to improve the text first: variables to registers, loops, inlining.
     """
     machine = _machine()
     assert machine is not None
-    name = hashlib.sha256(f"{machine.key}\n{text}".encode()).hexdigest()[:40]
+    name = hashlib.sha256(f"{machine.key} {passes}\n{text}".encode()).hexdigest()[:40]
     symbol = symbol or f"tapegrad_{name}"
     with _lock:
         if symbol in machine.loaded:
             return machine.loaded[symbol]
         code = _read(name)
         if code is None:
-            code = _emit(machine, text.replace(f"@{function}(", f"@{symbol}("))
+            code = _emit(machine, text.replace(f"@{function}(", f"@{symbol}("), passes)
             _write(name, code)
         machine.engine.add_object_file(machine.binding.ObjectFileRef.from_data(code))
         machine.engine.finalize_object()
@@ -169,11 +176,104 @@ def compile_module(text: str, function: str, symbol: str = "") -> int:
         return machine.loaded[symbol]
 
 
-def _emit(machine: _Machine, text: str) -> bytes:
+def _emit(machine: _Machine, text: str, passes: bool) -> bytes:
     module = machine.binding.parse_assembly(f'target triple = "{machine.triple}"\n{text}')
     module.data_layout = str(machine.target.target_data)
     module.verify()
+    if passes:
+        options = machine.binding.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = False  # vectors are written where they are wanted
+        builder = machine.binding.create_pass_builder(machine.target, options)
+        builder.getModulePassManager().run(module, builder)
     return machine.target.emit_object(module)
+
+
+def compile_routine(text: str, needs: Mapping[str, str], function: str) -> int | None:
+    """The address of the public function of a `routine.module`; None if this machine cannot have it."""
+    if not available():
+        return None
+    with _lock:
+        try:
+            for name, needed in needs.items():
+                if name == pool.SYMBOL:
+                    _start_pool()
+                else:
+                    compile_module(needed, name, name)
+            return compile_module(text, function, passes=True)
+        except (RuntimeError, OSError):  # LLVM does not know what is asked of it here
+            return None
+
+
+def function(routines: Sequence[Routine], kinds: Sequence[Any]) -> Callable[..., None] | None:
+    """The first of some routines as a Python function of addresses and numbers, which lets go of the interpreter's lock.
+
+    Args:
+        routines: a public one, then those that it calls.
+        kinds: the `ctypes` type of each of its parameters.
+    """
+    text, needs = module(*routines)
+    address = compile_routine(text, needs, routines[0].symbol)
+    return None if address is None else ctypes.CFUNCTYPE(None, *kinds)(address)
+
+
+def gufunc(
+    routines: Sequence[Routine], signature: str, dtypes: Sequence[Any], results: int = 1, name: str = "kernel"
+) -> np.ufunc | None:
+    """A generalised ufunc whose inner loop is the first of some routines; None if this machine cannot have it.
+
+    Args:
+        routines: a public one of (args, dims, steps), as NumPy passes them, then those that it calls.
+        signature: of the dimensions, such as "(n),()->(n)". Sizes are `dims[1:]` (`dims[0]` counts the outer loop);
+            `steps` are first each operand's step of the outer loop, then those of its own dimensions.
+        dtypes: of the operands, then of the results. An operand of another dtype is converted if that loses nothing.
+        results: how many of them are results.
+        name: the name it shows.
+    """
+    wrapped = entry(routines[0])
+    text, needs = module(wrapped, *routines)
+    address = compile_routine(text, needs, wrapped.symbol)
+    if address is None:
+        return None
+    return _register(address, None, [np.dtype(d) for d in dtypes], name, signature, results, signature)
+
+
+# ---- threads that help -----------------------------------------------------------------------------------------------
+
+_helpers: list[threading.Thread] = []
+_pool_at: dict[str, int] = {}  # the addresses of the pool's functions, once it is there
+
+
+def set_helpers() -> None:
+    """Have as many threads help with shared work as `modes.num_threads` says; the first such kernel starts them."""
+    with _lock:
+        if _pool_at:
+            _run_pool()
+
+
+def _start_pool() -> None:
+    """Load the pool, the first time; called with the lock held."""
+    machine = _machine()
+    assert machine is not None
+    if pool.SYMBOL not in _pool_at:
+        _pool_at[pool.SYMBOL] = compile_module(pool.TEXT, pool.SYMBOL, pool.SYMBOL, passes=True)
+        for name in (pool.WORKER, pool.LIMIT):
+            _pool_at[name] = machine.engine.get_function_address(name)
+        _run_pool()
+
+
+def _run_pool() -> None:
+    """Tell the helpers how many there are to be, and start those that are missing."""
+    wanted = modes.num_threads() - 1
+    limit = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_int)(_pool_at[pool.LIMIT])
+    limit(wanted, 0)
+    for thread in _helpers[wanted:]:
+        thread.join()
+    del _helpers[wanted:]
+    work = ctypes.CFUNCTYPE(None, ctypes.c_int)(_pool_at[pool.WORKER])
+    while len(_helpers) < wanted:
+        thread = threading.Thread(target=work, args=(len(_helpers),), name="tapegrad helper", daemon=True)
+        thread.start()
+        _helpers.append(thread)
 
 
 def ufunc(root: expr.Expr, parameters: Sequence[str], dtypes: Sequence[np.dtype], real: np.dtype) -> np.ufunc | None:
@@ -208,25 +308,31 @@ def ufunc(root: expr.Expr, parameters: Sequence[str], dtypes: Sequence[np.dtype]
 
 
 @functools.cache
-def _constructor() -> Any:
-    """`PyUFunc_FromFuncAndData` of NumPy's C interface: the second entry of its table."""
+def _constructors() -> tuple[Any, Any]:
+    """`PyUFunc_FromFuncAndData` and `PyUFunc_FromFuncAndDataAndSignature`: entries 1 and 31 of NumPy's C interface."""
     capsule = np._core._multiarray_umath._UFUNC_API  # type: ignore[attr-defined]
     read = ctypes.pythonapi.PyCapsule_GetPointer
     read.restype, read.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     table = ctypes.cast(read(capsule, None), ctypes.POINTER(ctypes.c_void_p))
     pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     arguments = (pointer, pointer, pointer, number, number, number, number, text, text, number)
-    return ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(table[1])
+    plain = ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(table[1])
+    return plain, ctypes.PYFUNCTYPE(ctypes.py_object, *arguments, text)(table[31])
 
 
-def _register(loop: int, body: int, dtypes: list[np.dtype], name: str, doc: str) -> np.ufunc:
-    """A ufunc with one loop: its operands, then its result."""
+def _register(
+    loop: int, body: int | None, dtypes: list[np.dtype], name: str, doc: str, results: int = 1, signature: str = ""
+) -> np.ufunc:
+    """A ufunc with one loop, of operands, then results; with a signature, of arrays rather than of elements."""
     loops, data = (ctypes.c_void_p * 1)(loop), (ctypes.c_void_p * 1)(body)
     types = (ctypes.c_char * len(dtypes))(*[bytes([d.num]) for d in dtypes])
-    words = ctypes.c_char_p(name.encode()), ctypes.c_char_p(doc.encode())
-    no_identity = -1
-    made = _constructor()(
-        *(ctypes.addressof(a) for a in (loops, data, types)), 1, len(dtypes) - 1, 1, no_identity, *words, 0
-    )
+    words = [ctypes.c_char_p(text.encode()) for text in (name, doc, signature)]
+    counts = 1, len(dtypes) - results, results, -1  # loops, operands, results, no identity
+    plain, general = _constructors()
+    addresses = [ctypes.addressof(a) for a in (loops, data, types)]
+    if signature:
+        made = general(*addresses, *counts, *words[:2], 0, words[2])
+    else:
+        made = plain(*addresses, *counts, *words[:2], 0)
     _kept.append((loops, data, types, words, made))
     return made

@@ -1,7 +1,8 @@
 """Vector code being written: values with Python's operators, whose every use appends a line of LLVM IR.
 
 A `Value` stands for a register of `Code.lanes` numbers of one type ("float", "double", "i32", "i64" or "i1"), so that
-mathematics reads as such: `p = r * r * q + r`. The same operation on the same operands is written only once.
+mathematics reads as such: `p = r * r * q + r`. The same operation on the same operands is written only once. With 0
+lanes a register holds one number, not a vector; `code.of(lanes)` writes into the same function with other registers.
 
     >>> code = Code(8)
     >>> x = code.argument("%x", "float")
@@ -49,6 +50,14 @@ class Value:
 
     def __truediv__(self, other: Any) -> Value:
         return self.code.binary("div", self, other)
+
+    def __floordiv__(self, other: Any) -> Value:
+        """The quotient of integers that are not negative."""
+        return self.code.binary("udiv", self, other)
+
+    def __mod__(self, other: Any) -> Value:
+        """The remainder of integers that are not negative."""
+        return self.code.binary("urem", self, other)
 
     def __radd__(self, other: Any) -> Value:
         return self + other
@@ -161,32 +170,57 @@ class Value:
         return f"{self.code.vector(self.type)} {self.text}"
 
 
+class _State:
+    """What writers of one function share."""
+
+    def __init__(self) -> None:
+        self.block = "loop"
+        self.known: dict[tuple[str, int], Value] = {}
+        self.count = 0
+
+
 class Code:
     """Lines of LLVM IR in one function, and what they need outside of it."""
 
     def __init__(self, lanes: int):
         self.lanes = lanes
         self.lines: list[str] = []
-        self.block = "loop"  # the label of the block that lines are added to
         self.declarations: set[str] = set()
         self.needs: dict[str, str] = {}  # functions that the lines call, by name: the modules that define them
-        self._known: dict[str, Value] = {}
-        self._count = 0
+        self._state = _State()
+        self._others: dict[int, Code] = {lanes: self}
+
+    def of(self, lanes: int) -> Code:
+        """The same function being written, with registers of another width."""
+        found = self._others.get(lanes)
+        if found is None:
+            found = self._others[lanes] = object.__new__(Code)
+            found.__dict__.update(self.__dict__, lanes=lanes)
+        return found
+
+    @property
+    def block(self) -> str:
+        """The label of the block that lines are added to."""
+        return self._state.block
+
+    @block.setter
+    def block(self, label: str) -> None:
+        self._state.block = label
 
     def vector(self, type: str) -> str:
         """The type of a register."""
-        return f"<{self.lanes} x {type}>"
+        return f"<{self.lanes} x {type}>" if self.lanes else type
 
     def name(self) -> str:
         """A new register."""
-        self._count += 1
-        return f"%{self._count}"
+        self._state.count += 1
+        return f"%{self._state.count}"
 
     def emit(self, text: str, type: str) -> Value:
         """Append an instruction without side effects, unless it is there already."""
-        found = self._known.get(text)
+        found = self._state.known.get((text, self.lanes))
         if found is None:
-            found = self._known[text] = Value(self, self.name(), type)
+            found = self._state.known[text, self.lanes] = Value(self, self.name(), type)
             self.lines.append(f"  {found.text} = {text}")
         return found
 
@@ -198,7 +232,7 @@ class Code:
         """A number as a register; registers pass through."""
         if isinstance(x, Value):
             return x
-        return Value(self, f"splat ({type} {literal(x, type)})", type)
+        return Value(self, f"splat ({type} {literal(x, type)})" if self.lanes else literal(x, type), type)
 
     def binary(self, op: str, x: Value, y: Any) -> Value:
         prefix = "f" if x.type in BITS else ""
@@ -218,7 +252,7 @@ class Code:
         """An intrinsic whose operands and result have one type."""
         type = next(a.type for a in args if isinstance(a, Value))
         vector = self.vector(type)
-        full = f"@llvm.{name}.v{self.lanes}f{_SIZES[type]}"
+        full = f"@llvm.{name}.{f'v{self.lanes}' if self.lanes else ''}f{_SIZES[type]}"
         self.declarations.add(f"declare {vector} {full}({', '.join([vector] * len(args))})")
         return self.emit(f"call {vector} {full}({', '.join(self.lift(a, type).typed for a in args)})", type)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, modes
-from ..backends.cpu.memory import convert, order_of
+from ..backends.cpu.memory import convert
 from ..errors import is_explained, message
 from ..ir.expr import Expr
 from ..modes import NO_GRAD, mode

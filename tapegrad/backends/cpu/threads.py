@@ -1,4 +1,4 @@
-"""How many threads compute: those of the BLAS that NumPy brings, the only kernels that use several so far.
+"""How many threads compute: in generated kernels (`codegen.pool`), in `workers`, and in the BLAS that NumPy brings.
 
 OpenBLAS's threads wait by spinning: two of them on a machine with one idle core made a step of a small network 15 times
 slower, so programs with small matrices on busy machines do well to ask for one.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from pathlib import Path
+import os
 
 import numpy as np
 
-from ... import modes
+from ... import codegen, modes
 from ...errors import message
 
 _PREFIXES = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}")
@@ -21,11 +21,13 @@ _PREFIXES = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "ope
 @functools.cache
 def blas() -> ctypes.CDLL | None:
     """NumPy's OpenBLAS, as its wheels bring it; None for another BLAS (macOS, distributions, conda)."""
-    package = Path(np.__file__).parent
-    for folder in (package.parent / "numpy.libs", package / ".libs", package / ".dylibs"):
-        for file in sorted(folder.glob("*openblas*")):
+    package = os.path.dirname(np.__file__)  # os.path and not pathlib, which takes 4 ms of `import tapegrad`
+    for folder in (os.path.join(os.path.dirname(package), "numpy.libs"), f"{package}/.libs", f"{package}/.dylibs"):
+        for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            if "openblas" not in file:
+                continue
             try:
-                return ctypes.CDLL(str(file))
+                return ctypes.CDLL(os.path.join(folder, file))
             except OSError:
                 continue
     return None
@@ -37,24 +39,18 @@ def _entry(name: str) -> ctypes._NamedFuncPointer | None:
     return next((f for f in found if f is not None), None)
 
 
-_chosen: int | None = None  # what `set_num_threads` was last called with
-
-
 def get_num_threads() -> int:
-    """How many threads a product of matrices may use.
+    """How many threads a kernel may use: by default, all processors that this process may run on.
 
     >>> import tapegrad as torch
     >>> torch.get_num_threads() >= 1
     True
     """
-    if _chosen is not None:
-        return _chosen
-    entry = _entry("get_num_threads")
-    return int(entry()) if entry is not None else 1
+    return modes.num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads a product of matrices may use.
+    """Set how many threads a kernel may use.
 
     Args:
         n: 1 or more.
@@ -69,8 +65,8 @@ def set_num_threads(n: int) -> None:
     """
     if not isinstance(n, int) or n < 1:
         raise RuntimeError(message("set_num_threads: the number must be a positive integer", got=repr(n)))
-    global _chosen
-    _chosen = n
+    modes.set_num_threads(n)
+    codegen.threads_changed()
     _use(1 if modes.are_deterministic_algorithms_enabled() else n)
 
 
@@ -96,7 +92,5 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     True
     >>> torch.use_deterministic_algorithms(False)
     """
-    global _chosen
-    _chosen = get_num_threads()
     modes.use_deterministic_algorithms(mode, warn_only=warn_only)
-    _use(1 if mode else _chosen)
+    _use(1 if mode else modes.num_threads())
