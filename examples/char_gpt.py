@@ -1,8 +1,9 @@
-"""A small GPT that learns to write one character after the other: causal attention, residual blocks, a Dataset of text.
+"""A small GPT that learns to write one character after the other: causal attention, residual blocks, a `CharDataset`.
 
-    tapegrad run examples/char_gpt.py [FILE]        python examples/char_gpt.py [FILE]
+    tapegrad run examples/char_gpt.py [FILE]
 
-Learns the text below, or that of a file, for example the tiny Shakespeare of A. Karpathy's char-rnn.
+Learns the text below, or that of a file, for example the tiny Shakespeare of A. Karpathy's char-rnn. `CharDataset` is
+tapegrad's own; all else is PyTorch's, and one with the same samples is all that it needs there.
 
 Reference: A. Radford, K. Narasimhan, T. Salimans, I. Sutskever, "Improving Language Understanding by Generative
 Pre-Training" (2018).
@@ -26,7 +27,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import CharDataset, DataLoader, RandomSampler
 
 TEXT = """\
 Shall I compare thee to a summer's day?
@@ -44,28 +45,6 @@ When in eternal lines to time thou grow'st:
 So long as men can breathe or eyes can see,
 So long lives this, and this gives life to thee.
 """
-
-
-class Characters(Dataset):
-    """Pieces of a text as numbers: `length` characters (length,), and those that come next (length,)."""
-
-    def __init__(self, text, length):
-        self.letters = sorted(set(text))
-        self.number = {letter: i for i, letter in enumerate(self.letters)}
-        self.data, self.length = self.encode(text), length
-
-    def encode(self, text):
-        return torch.tensor([self.number[letter] for letter in text])
-
-    def decode(self, numbers):
-        return "".join(self.letters[i] for i in numbers.tolist())
-
-    def __len__(self):
-        return len(self.data) - self.length
-
-    def __getitem__(self, i):
-        piece = self.data[i : i + self.length + 1]
-        return piece[:-1], piece[1:]
 
 
 class Block(nn.Module):
@@ -116,13 +95,13 @@ class GPT(nn.Module):
 
 torch.manual_seed(0)
 text = Path(sys.argv[1]).read_text(encoding="utf-8") if len(sys.argv) > 1 else TEXT
-characters = Characters(text, length=32)
+characters = CharDataset(text, block_size=32)
 loader = DataLoader(characters, batch_size=16, sampler=RandomSampler(characters, num_samples=16 * 300))
-model = GPT(len(characters.letters), length=32)
+model = GPT(characters.vocab_size, length=32)
 optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
 scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=300)
 size = sum(p.numel() for p in model.parameters())
-print(f"{len(text)} characters, {len(characters.letters)} different ones, {size} parameters")
+print(f"{len(text)} characters, {characters.vocab_size} different ones, {size} parameters")
 
 for step, (x, target) in enumerate(loader, 1):
     loss = F.cross_entropy(model(x).flatten(0, 1), target.flatten())

@@ -173,49 +173,22 @@ if _TYPE_CHECKING:
     from .serialization import load as load
     from .serialization import save as save
 
-_LAZY = (
-    "amp",
-    "autograd",
-    "cpu",
-    "distributions",
-    "fft",
-    "func",
-    "io",
-    "linalg",
-    "masked",
-    "nn",
-    "optim",
-    "random",
-    "serialization",
-    "signal",
-    "special",
-    "testing",
-    "utils",
-    "vision",
-)
-_AUTOCAST = (
-    "autocast",
-    "clear_autocast_cache",
-    "get_autocast_dtype",
-    "is_autocast_cache_enabled",
-    "is_autocast_enabled",
-    "set_autocast_cache_enabled",
-    "set_autocast_dtype",
-    "set_autocast_enabled",
-)
-_FILES = ("Checkpoint", "load", "save")
+_LATE = {  # name: the module to import for it
+    **{name: name for name in "amp autograd cpu distributions fft func linalg masked nn optim random".split()},
+    **{name: name for name in "serialization signal special testing utils vision".split()},
+    **dict.fromkeys(("autocast", "is_autocast_enabled", "set_autocast_enabled"), "amp.autocast_mode"),
+    **dict.fromkeys(("get_autocast_dtype", "set_autocast_dtype", "clear_autocast_cache"), "amp.autocast_mode"),
+    **dict.fromkeys(("is_autocast_cache_enabled", "set_autocast_cache_enabled"), "amp.autocast_mode"),
+    **dict.fromkeys(("Checkpoint", "load", "save", "io"), "serialization"),  # which tells `io` what a Parameter is
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in _FILES or name == "io":
-        face = _import_module(f"{__name__}.serialization")  # it tells `io` what a Parameter is
-        return _import_module(f"{__name__}.io") if name == "io" else getattr(face, name)
-    if name in _AUTOCAST:
-        return getattr(_import_module(f"{__name__}.amp.autocast_mode"), name)
-    if name in _LAZY:
-        return _import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _import_module(f"{__name__}.{_LATE[name]}")
+    return globals()[name] if name in globals() else getattr(module, name)  # importing a module names it here
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_AUTOCAST, *_FILES})
+    return sorted({*globals(), *_LATE})

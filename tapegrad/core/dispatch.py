@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, modes
+from ..backends.cpu import elementwise as kernels
 from ..backends.cpu.memory import convert
 from ..errors import is_explained, message
 from ..ir.expr import Expr
@@ -127,7 +128,10 @@ def _is_number(x: Any) -> bool:
 
 
 def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, dtypes.dtype]:
-    """The operands as arrays ready for the kernel, the dtype they meet in, and the dtype of the result."""
+    """The operands as arrays ready for the kernel, the dtype they meet in, and the dtype of the result.
+
+    Where they meet in half precision, those that have it are left as they are: `kernels.in_single` widens them.
+    """
     voting = [x for x, name in zip(operands, op.tensor_names) if name not in op.conditions]
     met = common_dtype(voting)
     if op.refuses and (met.numpy.kind in op.refuses or ("B" in op.refuses and any(map(_is_truth, operands)))):
@@ -135,11 +139,14 @@ def promoted(op: Any, operands: list) -> tuple[list[np.ndarray], dtypes.dtype, d
         raise kind(message(f"{op.name}: not defined for {what}", got=describe(operands), fix="convert with .to(...)"))
     if met.kind < op.least:
         met = modes.defaults.dtype if op.least == dtypes.FLOAT else dtypes.int64
-    working = dtypes.float32 if met in HALVES else met
+    half = met in HALVES
     arrays = []
     for x, name in zip(operands, op.tensor_names):
-        arrays.append(cast(x, dtypes.bool_ if name in op.conditions else working))
-    return arrays, working, dtypes.bool_ if op.gives_bool else met.to_real() if op.gives_real else met
+        if half and isinstance(x, Tensor) and x.array.dtype == met.numpy:
+            arrays.append(x.array)
+        else:
+            arrays.append(cast(x, dtypes.bool_ if name in op.conditions else dtypes.float32 if half else met))
+    return arrays, met, dtypes.bool_ if op.gives_bool else met.to_real() if op.gives_real else met
 
 
 def _is_truth(x: Any) -> bool:
@@ -148,13 +155,16 @@ def _is_truth(x: Any) -> bool:
 
 def run_elementwise(op: Any, operands: list, attrs: list) -> np.ndarray:
     """The result of an elementwise operation as an array of the promoted dtype."""
-    arrays, working, result = promoted(op, operands)
+    arrays, met, result = promoted(op, operands)
     if op.check is not None:
         op.check(*arrays, *attrs)
     try:
-        found = op.compute(arrays, attrs)
+        if met in HALVES:
+            found = kernels.in_single(lambda *part: op.compute(part, attrs), tuple(arrays), met.numpy)
+        else:
+            found = op.compute(arrays, attrs)
     except (ValueError, TypeError) as error:
-        if working is not dtypes.bool_ or isinstance(error, ValueError):
+        if met is not dtypes.bool_ or isinstance(error, ValueError):
             raise explain(op, [*operands, *attrs], error) from None
         found = op.compute([a.view(np.int8) for a in arrays], attrs)  # some of NumPy's functions do not know bools
     found = found if found.__class__ is Array else np.array(found)

@@ -37,6 +37,8 @@ from .tensor import Tensor
 Array = np.ndarray
 Arrays = list
 MISSING = dispatch.MISSING
+OPERAND = frozenset(("Array", "Array | None", "Arrays"))  # annotations of parameters
+RECORDED = frozenset(("expression", "gives_bool", "gives_real", "least", "conditions", "fast"))
 registry: dict[str, Op] = {}
 
 
@@ -72,19 +74,19 @@ class Op:
         self.name = name or body.__name__
         self.elementwise = elementwise
         self.returns, self.nout, self.hidden = returns, nout, hidden  # nout: differentiable results, -1 for a list
-        self.view, self.nondiff = view, nondiff
+        self.view, self.declared_nondiff = view, nondiff
         self.refuses = refuses  # kinds of NumPy dtype ("b", "biu", ...) that PyTorch refuses; "B": any bool operand
         self.numbers, self.static, self.check = numbers, static, check
         self.holomorphic = elementwise if holomorphic is None else holomorphic  # Note [Complex] in `rules`
         self.linked = linked  # whether the gradient counts as a function of the operand: `rules.linked`
         self.formulas: dict[tuple[str, ...], Callable] = {}
         self.shape_rule: Callable | None = None
-        self.plans: list[tuple[bool, ...]] = [()] * 4  # which of one or two operands, and whether the result, to save
+        # which of one or two operands, and whether the result, to save: `plan`, filled in at the first gradient
+        self.plans: list[tuple[bool, ...]] = [()] * 4
         self._node_name = node
         self._read_parameters()
         self.kernels: dict[tuple, Callable] = {}
-        if elementwise:
-            self._trace(float_only)
+        self.float_only = float_only
         self.backward, self.backward_graph = self._first_backward, self._first_backward_graph
 
     def _read_parameters(self) -> None:
@@ -92,37 +94,53 @@ class Op:
         code, defaults = self.body.__code__, self.body.__defaults__ or ()
         self.npos = code.co_argcount
         self.names = code.co_varnames[: self.npos + code.co_kwonlyargcount]
-        keyword = self.body.__kwdefaults__ or {}
         self.defaults = [MISSING] * (self.npos - len(defaults)) + list(defaults)
-        self.defaults += [keyword.get(n, MISSING) for n in self.names[self.npos :]]
-        notes = self.body.__annotations__
-        kinds = [notes.get(n, "") for n in self.names]
+        if code.co_kwonlyargcount:
+            keyword = self.body.__kwdefaults__ or {}
+            self.defaults += [keyword.get(n, MISSING) for n in self.names[self.npos :]]
         if self.elementwise:
             kinds = ["Array" if d is MISSING else "" for d in self.defaults]
-        self.tensors = tuple((i, k) for i, k in enumerate(kinds) if k in ("Array", "Array | None", "Arrays"))
-        self.tensor_names = tuple(self.names[i] for i, _ in self.tensors)
-        self.variadic = any(k == "Arrays" for _, k in self.tensors)
+        else:
+            kinds = list(map(self.body.__annotations__.get, self.names))
+        slots: tuple[list[int], list[int]] = ([], [])  # of arguments, of operands
+        for i, kind in enumerate(kinds):
+            slots[kind in OPERAND].append(i)
+        self.variadic = "Arrays" in kinds
+        self.tensors = tuple([(i, kinds[i]) for i in slots[True]])
+        self.tensor_names = tuple(map(self.names.__getitem__, slots[True]))
+        self.attr_slots = tuple(slots[False])
+        self.attr_names = tuple(map(self.names.__getitem__, slots[False]))
+        self.attr_defaults = tuple(map(self.defaults.__getitem__, slots[False]))
+
+    @functools.cached_property
+    def index(self) -> dict[str, int]:
+        """The place of every keyword: the names of the parameters, and what else PyTorch and NumPy call them."""
+        index = {n: i for i, n in enumerate(self.names)}
         operands = {i for i, _ in self.tensors}
-        self.attr_slots = tuple(i for i in range(len(self.names)) if i not in operands)
-        self.attr_names = tuple(self.names[i] for i in self.attr_slots)
-        self.attr_defaults = tuple(self.defaults[i] for i in self.attr_slots)
-        self.index = {n: i for i, n in enumerate(self.names)}
         for alias, own in (("input", 0), ("self", 0), ("other", 1)):
             if own < len(self.names) and own in operands:
-                self.index.setdefault(alias, own)
+                index.setdefault(alias, own)
         for alias, name in dispatch.NUMPY_NAMES.items():
-            if name in self.index:
-                self.index.setdefault(alias, self.index[name])
+            if name in index:
+                index.setdefault(alias, index[name])
+        return index
 
-    def _trace(self, float_only: bool | None) -> None:
+    def __getattr__(self, name: str) -> Any:
+        """What only the recorded body tells is found out when first asked for: 8 of 95 ms of `import tapegrad`."""
+        if name not in RECORDED or not self.elementwise:
+            raise AttributeError(f"an operation has no {name!r}")
+        self._record()
+        return self.__dict__[name]
+
+    def _record(self) -> None:
         """Record the body with its default arguments: that is the expression of the straight path."""
         self.expression = self.body(*map(expr.Var, self.tensor_names))
         kind = expr.result_kind(self.expression)
         self.gives_bool = kind == "bool"
         self.gives_real = self.expression.op == "abs"  # of complex operands too
-        self.least = FLOAT if (kind == "float" if float_only is None else float_only) else BOOL
+        if "least" not in self.__dict__:  # kinds of dtype below this one become it; some operations say it themselves
+            self.least = FLOAT if (kind == "float" if self.float_only is None else self.float_only) else BOOL
         self.conditions = expr.conditions(self.expression)
-        self.nondiff = self.nondiff or self.gives_bool
         self.fast = kernels.direct(self.expression, self.tensor_names) or kernels.kernel(
             self.expression, self.tensor_names
         )
@@ -142,21 +160,25 @@ class Op:
         rules.check_names(self, formula)
         self.formulas[targets] = formula
         self.plan = rules.save_plan(self)
-        n = len(self.tensor_names)
-        if n <= 2 and not self.variadic:
-            for k in range(1, 2**n):
-                keep, keep_out = self.plan(tuple(k >> i & 1 == 1 for i in range(n)))
-                self.plans[k] = (*keep, keep_out)
-        wanted = {f"{n}_shape" for n in self.tensor_names}
         used = {n for f in self.formulas.values() for n in rules.names_of(f)}
-        self.named_results = tuple(n in used for n in self.returns or ("out",))
-        self.wants_shapes = any(n in wanted for f in self.formulas.values() for n in rules.names_of(f))
+        self.named_results = tuple([n in used for n in self.returns or ("out",)])
+        self.wants_shapes = any([f"{n}_shape" in used for n in self.tensor_names])  # noqa: C419 (a list is quicker)
         return formula
+
+    def fill_plan(self, k: int) -> tuple[bool, ...]:
+        """The entry of `plans` for the operands whose bits are set in `k`."""
+        keep, keep_out = self.plan(tuple(k >> i & 1 == 1 for i in range(len(self.tensor_names))))
+        self.plans[k] = found = (*keep, keep_out)
+        return found
+
+    @property
+    def nondiff(self) -> bool:
+        """Whether there is no derivative: declared, or the result is a truth value."""
+        return self.declared_nondiff or (self.elementwise and self.gives_bool)
 
     plan: Callable = staticmethod(lambda needed: ((False,) * len(needed), False))
     wants_shapes = False
     named_results: tuple[bool, ...] = ()  # which of the results the formulas name
-    least = BOOL  # kinds of dtype below this one become it
     fills = False  # whether the in-place form writes one number everywhere
 
     def shape(self, rule: Callable) -> Callable:
@@ -190,7 +212,7 @@ class Op:
 
     def compute(self, arrays: list, attrs: list) -> Any:
         """Run an elementwise operation on arrays of one dtype; arguments that are no numbers are compiled in."""
-        if not attrs or all(a is d or (a.__class__ is float and a == d) for a, d in zip(attrs, self.attr_defaults)):
+        if not attrs or all(map(rules.is_default, attrs, self.attr_defaults)):
             return self.fast(*arrays)
         free = [a.__class__ in (int, float) and n not in self.static for n, a in zip(self.attr_names, attrs)]
         key = tuple(None if f else a for f, a in zip(free, attrs))

@@ -36,7 +36,7 @@ def record_one(op: Any, plans: list, x: Tensor, attrs: Any, t: Tensor) -> None:
     array = t.array
     if source is None or array.dtype.kind in "biu":
         return
-    keep, keep_out = plans[1]
+    keep, keep_out = plans[1] or op.fill_plan(1)
     t.node = node = record(op, (source,), (x,) if keep else (), attrs, None, array, 3)
     if keep and x._ver is not None:
         node.versions = (x._ver[0],)
@@ -48,7 +48,12 @@ def record_one(op: Any, plans: list, x: Tensor, attrs: Any, t: Tensor) -> None:
 
 
 def unary(op: Any) -> Callable:
-    fast, formulas, plan = op.fast, op.formulas, op.plans
+    formulas, plan = op.formulas, op.plans
+
+    def fast(array):  # the first call puts the kernel in this function's place
+        nonlocal fast
+        fast = op.fast
+        return fast(array)
 
     def function(input, *args, **kwargs):
         try:
@@ -93,8 +98,13 @@ def operator(op: Any, otherwise: Callable = dispatch.call_operator) -> Callable:
     """
     if "f" in op.refuses:  # the straight path is for floating-point operands
         return lambda input, other: otherwise(op, (input, other), {})
-    fast, formulas, plans = op.fast, op.formulas, op.plans
+    formulas, plans = op.formulas, op.plans
     numbers = dispatch.number if op.numbers != "none" else dispatch.keep
+
+    def fast(x, y):  # as in `unary`
+        nonlocal fast
+        fast = op.fast
+        return fast(x, y)
 
     def function(input, other):
         kind = other.__class__
@@ -127,7 +137,8 @@ def operator(op: Any, otherwise: Callable = dispatch.call_operator) -> Callable:
             if ey is None and other._requires_grad:
                 ey = other
             if formulas and (ex is not None or ey is not None):
-                keep_x, keep_y, keep_out = plans[(ex is not None) + 2 * (ey is not None)]
+                which = (ex is not None) + 2 * (ey is not None)
+                keep_x, keep_y, keep_out = plans[which] or op.fill_plan(which)
                 saved = (input if keep_x else None, other if keep_y else None) if keep_x or keep_y else ()
                 t.node = node = Node()  # `tape.record`, written out: 0.1 us of 2
                 node.op, node.inputs, node.saved = op, (ex, ey), saved

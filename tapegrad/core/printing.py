@@ -10,21 +10,19 @@ The rules here were found by experiment with torch 2.13; `tests/twin/test_printi
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import numbers
 import operator
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import message
 
 
-@dataclasses.dataclass(frozen=True)
-class PrintOptions:
+class PrintOptions(NamedTuple):
     """What the user can choose about printing; `sci_mode=None` lets the values decide."""
 
     precision: int = 4  # digits after the point
@@ -114,7 +112,7 @@ def set_printoptions(
     for name, limit in (("threshold", threshold), ("linewidth", linewidth)):
         if limit is not None:
             chosen[name] = _limit(name, limit)
-    _options = dataclasses.replace(_options if profile is None else _PROFILES[profile], **chosen)
+    _options = (_options if profile is None else _PROFILES[profile])._replace(**chosen)
 
 
 def get_printoptions() -> dict[str, object]:
@@ -124,7 +122,7 @@ def get_printoptions() -> dict[str, object]:
     >>> get_printoptions()["linewidth"]
     80
     """
-    return dataclasses.asdict(_options)
+    return _options._asdict()
 
 
 @contextlib.contextmanager

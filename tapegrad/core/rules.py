@@ -14,8 +14,9 @@ operations are taken as such, unless they say otherwise; formulas of array opera
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,11 +37,11 @@ def names_of(formula: Callable) -> tuple[str, ...]:
 
 def check_names(op: Any, formula: Callable) -> None:
     """Fail at import if a formula asks for something the operation does not have."""
-    shapes = {f"{name}_shape" for name in op.tensor_names}
-    known = {"g", "gs", "out", "needs", *op.tensor_names, *op.attr_names, *op.returns, *shapes}
+    known = (*GRADIENTS, "out", "needs", *op.tensor_names, *op.attr_names, *op.returns)
     for name in names_of(formula):
-        if name not in known:
-            text = message(f"derivative of {op.name}: unknown name {name!r}", expected=", ".join(sorted(known)))
+        if name not in known and name.removesuffix("_shape") not in op.tensor_names:
+            known += tuple([f"{n}_shape" for n in op.tensor_names])
+            text = message(f"derivative of {op.name}: unknown name {name!r}", expected=", ".join(sorted({*known})))
             raise NameError(text)
 
 
@@ -82,8 +83,11 @@ def _needs(op: Any, names: tuple[str, ...]) -> bool:
     return any(n in names for formula in op.formulas.values() for n in names_of(formula))
 
 
-def source(op: Any, graph: bool) -> str:
-    """The text of `backward(node, g)`: unpack what the formulas name, then call each that is needed."""
+def source(op: Any, graph: bool, short: Sequence[Fused] = ()) -> str:
+    """The text of `backward(node, g)`: unpack what the formulas name, then call each that is needed.
+
+    `short`: the kernels to call where an operation was given no arguments, which is known without looking at them.
+    """
     tensors, variadic = op.tensor_names, op.variadic
     g = "gs" if op.nout != 1 else "g"
     lines = [
@@ -117,6 +121,12 @@ def source(op: Any, graph: bool) -> str:
         lines.append(f"        {unpack} = outputs(node)")
         lines.append("    else:")
         lines.append(f"        {' = '.join(outs)} = None")
+    if short:
+        calls = [f"k{k}({', '.join(fused.names)})" for k, fused in enumerate(short)]
+        places = [op.tensor_names.index(key) for (key,) in op.formulas]
+        slots = {i: f"{call} if e{i} is not None else None" for i, call in zip(places, calls)}
+        lines.append("    if node.attrs is None:")
+        lines.append(f"        return ({', '.join(slots.get(i, 'None') for i in range(len(tensors)))},)")
     if op.attr_names and _needs(op, op.attr_names):
         lines.append(f"    {', '.join(op.attr_names)}{',' if len(op.attr_names) == 1 else ''} = attributes(node)")
     shapes = tuple(f"{n}_shape" for n in tensors)
@@ -148,7 +158,7 @@ def _results(op: Any) -> str:
     return "\n".join(lines)
 
 
-def _compile(op: Any, graph: bool, formulas: list[Callable]) -> Callable:
+def _compile(op: Any, graph: bool, formulas: list[Callable], short: Sequence[Fused] = ()) -> Callable:
     def attributes(node: Node) -> tuple:
         return op.attributes(*node.attrs) if node.attrs is not None else op.attr_defaults
 
@@ -169,33 +179,57 @@ def _compile(op: Any, graph: bool, formulas: list[Callable]) -> Callable:
         "unpack_list": unpack_list,
         "__name__": "tapegrad.core.rules",
         **{f"f{k}": formula for k, formula in enumerate(formulas)},
+        **{f"k{k}": fused.kernel for k, fused in enumerate(short)},
     }
-    exec(compile(source(op, graph), f"<derivative of {op.name}>", "exec"), scope)
+    exec(compile(source(op, graph, short), f"<derivative of {op.name}>", "exec"), scope)
     return scope["backward"]
 
 
-def fused(op: Any, formula: Callable) -> Callable:
-    """A formula as a function of arrays: one kernel, where it is elementwise and the arguments have their defaults."""
+class Fused(NamedTuple):
+    """A formula as one kernel."""
+
+    kernel: Callable
+    names: tuple[str, ...]  # of its operands
+    defaults: dict[str, Any]  # the arguments, with the values for which it holds
+
+
+def fused(op: Any, formula: Callable) -> Fused | None:
+    """A formula as a kernel on arrays, where it is elementwise and the arguments have their defaults."""
     names = names_of(formula)
     if not op.elementwise or any(n.endswith("_shape") for n in names):
-        return formula
+        return None
     defaults = {n: d for n, d in zip(op.attr_names, op.attr_defaults) if n in names}
     try:
         root = formula(*(defaults[n] if n in defaults else expr.Var(n) for n in names))
     except (TypeError, AttributeError):  # it branches on a value, or uses what an expression does not have
-        return formula
+        return None
     if not isinstance(root, expr.Expr):
-        return formula
+        return None
     arrays = tuple(n for n in names if n not in defaults)
-    places = [names.index(n) for n in arrays]
+    if isinstance(root, expr.Var):
+        return Fused(lambda value: value, (root.name,), defaults)
     kernel = kernels.direct(root, arrays) or kernels.kernel(root, arrays, full=frozenset(("g", "out")))
-    if not defaults:
-        return kernel
-    given = [(names.index(n), d) for n, d in defaults.items()]
+    return Fused(kernel, arrays, defaults)
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Whether an argument has its default: a number of the same type and sign (not True for 1, nor -0.0 for 0.0)."""
+    if value is default:
+        return True
+    if value.__class__ is not default.__class__ or value != default:
+        return False
+    return value.__class__ is not float or value != 0 or math.copysign(1, value) == math.copysign(1, default)
+
+
+def _choosing(formula: Callable, found: Fused) -> Callable:
+    """The kernel if the arguments have their defaults, else the formula."""
+    names = names_of(formula)
+    places = [names.index(n) for n in found.names]
+    given = [(names.index(n), d) for n, d in found.defaults.items()]
 
     def choose(*values: Any) -> Any:
-        if all(values[i] is d or (values[i].__class__ is d.__class__ and values[i] == d) for i, d in given):
-            return kernel(*(values[i] for i in places))
+        if all(is_default(values[i], d) for i, d in given):
+            return found.kernel(*(values[i] for i in places))
         return formula(*values)
 
     return choose
@@ -203,7 +237,13 @@ def fused(op: Any, formula: Callable) -> Callable:
 
 def array_rule(op: Any) -> Callable:
     """`backward(node, g)` on arrays."""
-    return _compile(op, False, [fused(op, formula) for formula in op.formulas.values()])
+    formulas = list(op.formulas.values())
+    found = [fused(op, formula) for formula in formulas]
+    functions = [f if k is None else _choosing(f, k) if k.defaults else k.kernel for f, k in zip(formulas, found)]
+    plain = [k for k in found if k is not None]
+    single = all(len(keys) == 1 for keys in op.formulas)
+    short = plain if single and len(plain) == len(found) and any(k.defaults for k in plain) else []
+    return _compile(op, False, functions, short)
 
 
 def graph_rule(op: Any) -> Callable:
@@ -269,12 +309,12 @@ def conjugating(op: Any) -> Any:
 def save_plan(op: Any) -> Callable[[tuple], tuple[tuple[bool, ...], bool]]:
     """For each set of inputs that need a gradient: which inputs to save, and whether to save the results."""
     plans: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool]] = {}
-    index = {name: i for i, name in enumerate(op.tensor_names)}
-    outs = set(op.returns) | {"out"}
 
     def plan(needed: tuple) -> tuple[tuple[bool, ...], bool]:
         found = plans.get(needed)
         if found is None:
+            index = {name: i for i, name in enumerate(op.tensor_names)}
+            outs = {*op.returns, "out"}
             keep, out = [False] * len(index), False
             for keys, formula in op.formulas.items():
                 if op.variadic or any(needed[index[k]] for k in keys):

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import shapes
 from .hooks import RemovableHandle
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -207,10 +208,9 @@ def target(edge: Any) -> tuple[tuple[int, ...], np.dtype]:
 
 def sum_to(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Undo broadcasting: add up the elements of a gradient that came from one element of the input."""
-    lead = array.ndim - len(shape)
-    stretched = tuple([i for i, n in enumerate(shape, lead) if n == 1 and array.shape[i] != 1])
+    lead, stretched = shapes.stretched(shape, array.shape)
     if lead and shape and not stretched:  # without dimensions left NumPy would give a number
-        array = np.add.reduce(array, axis=tuple(range(lead)))
+        array = np.add.reduce(array, axis=lead)
     elif lead or stretched:
-        array = np.add.reduce(array, axis=(*range(lead), *stretched), keepdims=True)
+        array = np.add.reduce(array, axis=(*lead, *stretched), keepdims=True)
     return array if array.shape == shape else array.reshape(shape)

@@ -22,11 +22,13 @@ from .sampler import (
     WeightedRandomSampler,
 )
 from .stratified import stratified_split
+from .text import CharDataset
 from .worker import WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler",
     "ChainDataset",
+    "CharDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",

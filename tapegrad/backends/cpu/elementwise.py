@@ -12,17 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from ... import codegen
-from ...codegen.vecmath import FUNCTIONS as GENERATED
 from ...ir import expr
-from . import special, threads, transcendental, workers
+from . import halves, special, threads, transcendental, workers
+from .halves import EVERY, FLOAT32, HALVES, narrow, widen
 
-FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
-FLOAT32, FLOAT64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
-HALVES = (FLOAT16, BFLOAT16)
+FLOAT64, BOOL = np.dtype(np.float64), np.dtype(np.bool_)
+
+
+def given(found: Any, out: np.ndarray | None) -> Any:
+    """The result of a kernel, copied to `out` if there is one."""
+    if out is None:
+        return found
+    out[...] = found
+    return out
 
 
 _BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}  # integers that hold the bits of a number of 4 or 8 bytes
@@ -77,21 +82,14 @@ def _minimum(x, y, out=None):
 def _sign(x, out=None):
     if x.dtype.kind == "f" and x.ndim:  # 0 for NaN, as PyTorch has it
         found = np.subtract((x > 0).view(np.int8), (x < 0).view(np.int8))
-        if out is None:
-            return found.astype(x.dtype)
-        np.copyto(out, found)
-        return out
+        return found.astype(x.dtype) if out is None else given(found, out)
     found = np.sign(x, out=out)
     return np.where(found == found, found, x.dtype.type(0))
 
 
 def _largest(x, out=None):
     kind = np.dtype(np.int8) if x.dtype.kind == "b" else x.dtype
-    found = np.array((np.finfo if kind.kind == "f" else np.iinfo)(kind).max, x.dtype)
-    if out is None:
-        return found
-    out[...] = found
-    return out
+    return given(np.array((np.finfo if kind.kind == "f" else np.iinfo)(kind).max, x.dtype), out)
 
 
 def _quotient(x, y) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -132,10 +130,7 @@ def _remainder(x, y, out=None):
         found = np.subtract(a, q, out=q).astype(FLOAT32)
     if found.dtype.kind == "f":
         found = np.where(found == 0, np.copysign(found, x), found)
-    if out is None:
-        return found
-    np.copyto(out, found)
-    return out
+    return given(found, out)
 
 
 def _floordiv(x, y, out=None):
@@ -143,11 +138,7 @@ def _floordiv(x, y, out=None):
     wide = _quotient(x, y)
     if wide is None:
         return np.floor_divide(x, y, out=out)
-    found = np.floor(wide[2], out=wide[2]).astype(FLOAT32)
-    if out is None:
-        return found
-    np.copyto(out, found)
-    return out
+    return given(np.floor(wide[2], out=wide[2]).astype(FLOAT32), out)
 
 
 def _truncdiv(x, y, out=None):
@@ -240,14 +231,13 @@ def direct(root: expr.Expr, parameters: tuple[str, ...]) -> Callable[..., Any] |
 
 LARGE = 16384  # elements; below, a call that NumPy and generated code share costs more than they differ by
 SHARED = 1 << 20  # elements from which threads share the work, if there are several: together they need 3 to 19% more
-_GENERATED_OPS = frozenset(op for op, _ in GENERATED)
 _UNKNOWN = object()
 
 
 def worth_generating(root: expr.Expr) -> bool:
     """Whether generated code is faster than NumPy: for functions that it has, and where several steps become one."""
     operators = [x.op for x in expr.walk(root) if x.args]
-    return len(operators) > 1 or bool(_GENERATED_OPS.intersection(operators))
+    return len(operators) > 1 or bool(codegen.FUNCTIONS.intersection(operators))
 
 
 def _generated(
@@ -318,10 +308,11 @@ def kernel(
     generated = _generated(root, parameters, scalars, lead) if worth_generating(root) else None
 
     def make(dtype: np.dtype, flat: bool) -> Callable:
-        wide = FLOAT32 if dtype in HALVES else dtype
-        number = _numbers(wide)
-        found = expr.to_numpy(root, parameters, FUNCTIONS, number, scalars, None if flat or wide.kind != "f" else whole)
-        compiled[dtype, flat] = found = _in_single(run, dtype, scalars, parameters) if wide is not dtype else found
+        number = _numbers(dtype)
+        found = expr.to_numpy(
+            root, parameters, FUNCTIONS, number, scalars, None if flat or dtype.kind != "f" else whole
+        )
+        compiled[dtype, flat] = found
         return found
 
     def run(*args: Any, out: np.ndarray | None = None) -> Any:
@@ -331,7 +322,10 @@ def kernel(
             found = generated(args, out)
             if found is not None:
                 return found
-        key = first.dtype, shaped is None or args[shaped].ndim == 0
+        dtype = first.dtype
+        if dtype.itemsize == 2 and dtype in HALVES:
+            return in_single(run, args, dtype, out)
+        key = dtype, shaped is None or args[shaped].ndim == 0
         found = compiled.get(key) or make(*key)
         return found(*args, out=out) if first.size < 2 * BLOCK else _in_blocks(found, first, args, out)
 
@@ -341,7 +335,7 @@ def kernel(
 BLOCK = 32768  # elements that a formula is evaluated on at a time: its temporaries then stay in the cache
 
 
-def _in_blocks(compute: Callable, first: np.ndarray, args: tuple, out: np.ndarray | None) -> Any:
+def _in_blocks(compute: Callable, first: np.ndarray, args: tuple, out: np.ndarray | None, size: int = BLOCK) -> Any:
     """Evaluate a formula block by block, if its operands lie in memory alike; else at once.
 
     Eight operations on a million elements take 3.1 ms at once and 2.0 ms in blocks: most of the rest is the first
@@ -355,16 +349,19 @@ def _in_blocks(compute: Callable, first: np.ndarray, args: tuple, out: np.ndarra
         return compute(*args, out=out)
     flat = [a.reshape(-1) if whole else a for a, whole in zip(args, alike)]
     result = None if out is None else out.reshape(-1)
-    for start in range(0, first.size, BLOCK):
-        block = slice(start, start + BLOCK)
+    last = first.size // size * size - size  # it takes the rest too: how a block is computed depends on its size
+    for start in range(0, last + size, size):
+        block = slice(start, start + size if start < last else None)
         part = [a[block] if whole else a for a, whole in zip(flat, alike)]
         if result is None:
             found = compute(*part)
             result = np.empty(first.size, found.dtype)
+            target = result[block]
         else:
-            found = compute(*part, out=result[block])
-        if found.base is not result:  # the last step of the formula may not know `out`
-            result[block] = found
+            target = result[block]
+            found = compute(*part, out=target)
+        if found is not target:  # the last step of the formula may not know `out`
+            target[...] = found
     assert result is not None
     return result.reshape(first.shape) if out is None else out
 
@@ -376,17 +373,35 @@ def _numbers(dtype: np.dtype) -> Callable[[Any], Any]:
     return lambda value: value
 
 
-def _in_single(compute: Callable, dtype: np.dtype, scalars: frozenset[str], parameters: tuple[str, ...]) -> Callable:
-    """Evaluate in float32 and round once."""
-    narrow = [p not in scalars for p in parameters]
+def in_single(compute: Callable, args: tuple, dtype: np.dtype, out: np.ndarray | None = None) -> Any:
+    """A function of arrays of which some are `dtype`, a half: evaluated in float32 and rounded once.
 
-    def run(*args: Any, out: np.ndarray | None = None) -> Any:
-        wide = [a.astype(FLOAT32) if n and a.dtype == dtype else a for a, n in zip(args, narrow)]
-        found = compute(*wide)
-        found = found.astype(dtype) if found.dtype == FLOAT32 else found
-        if out is None:
-            return found
-        out[...] = found
-        return out
+    A function of one large array is evaluated for each of the 65536 numbers that there are, and then looked up.
+    """
+    arrays = [a for a in args if getattr(a, "ndim", 0)]
+    first = arrays[0] if arrays else None
+    if len(arrays) == 1 and first.size >= 4 * EVERY.size and first.dtype == dtype and first.flags.c_contiguous:
+        return given(_looked_up(compute, args, first), out)
 
-    return run
+    def run(*part: Any, out: np.ndarray | None = None) -> Any:
+        found = compute(*[widen(a) if getattr(a, "dtype", None) == dtype else a for a in part])
+        if found.dtype == FLOAT32:  # or else truth values
+            if out is not None and out.dtype == dtype and out.flags.c_contiguous:
+                return narrow(found, dtype, out)
+            found = narrow(found, dtype)
+        return given(found, out)
+
+    if first is None or first.size < 2 * halves.BLOCK:
+        return run(*args, out=out)
+    return _in_blocks(run, first, args, out, halves.BLOCK)
+
+
+def _looked_up(compute: Callable, args: tuple, x: np.ndarray) -> np.ndarray:
+    """`compute` of `x` and numbers: a million elements take 1 ms, whatever is computed."""
+    every = in_single(compute, tuple([EVERY.view(x.dtype) if a is x else a for a in args]), x.dtype)
+
+    def look(bits: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        return every.take(bits, out=out, mode="clip")  # no number is out of range: not looking saves time
+
+    bits = x.view(EVERY.dtype)
+    return _in_blocks(look, bits, (bits,), None, halves.BLOCK)

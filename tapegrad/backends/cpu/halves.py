@@ -1,80 +1,133 @@
-"""float16 to float32 and back, by a table and by arithmetic on the bits: NumPy converts one element after the other.
+"""Half precision, float16 and bfloat16: computed in float32 and rounded once at the end, as PyTorch does.
 
+NumPy converts float16 one element after the other; here it is done by arithmetic on the bits, a block at a time.
 Rounding is to the nearest, to even between two; NaN becomes the quiet NaN of its sign, as in PyTorch.
 """
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 
 Array = np.ndarray
-FLOAT16, FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
+FLOAT16, BFLOAT16, FLOAT32 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)
+HALVES = (FLOAT16, BFLOAT16)
 LEAST = 2048  # elements: fewer are left to NumPy
-BLOCK = 32768  # elements worked on at a time
+BLOCK = 65536  # elements worked on at a time: with half as many the sum of two arrays takes a quarter longer
 
 
-def _word(value: int, kind: type = np.int32) -> Array:
-    return np.array(value).astype(kind)
-
-
-WIDE = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)  # what each float16 is
-SHIFT, ODD, BIAS = _word(13), _word(1), _word(0xFFF - (112 << 23))  # float16 has 13 bits less, its exponents 112
-SIGN, SIGN_SHIFT = _word(0x8000), _word(16)
-NAN, INFINITY = _word(0x7E00, np.uint16), _word(0x7C00, np.uint16)
-LEAST_NORMAL, TOO_LARGE = np.float32(2.0**-14), np.float32(65520)
-DENORMAL = np.array(0.5, np.float32)  # its last bit is the least float16
+def wide(x: Array) -> Array:
+    """The array in the type in which it is computed: float32 for the halves."""
+    d = x.dtype
+    return widen(x) if d.itemsize == 2 and d in HALVES else x
 
 
 def widen(x: Array) -> Array:
     """float16 or bfloat16 as float32, which holds every one of them."""
     if x.dtype != FLOAT16 or x.size < LEAST or not x.flags.c_contiguous:
         return x.astype(FLOAT32)
-    return WIDE.take(x.view(np.uint16), mode="clip")  # no number is out of range: not looking saves a fifth
+    source, found = x.reshape(-1).view(np.uint16), np.empty(x.shape, FLOAT32)
+    flat = found.reshape(-1)
+    for start in range(0, x.size, BLOCK):
+        _to_float32(source[start : start + BLOCK], flat[start : start + BLOCK])
+    return found
 
 
-def narrow(x: Array, dtype: np.dtype) -> Array:
-    """float32 as float16 or bfloat16."""
+def narrow(x: Array, dtype: np.dtype, out: Array | None = None) -> Array:
+    """float32 as float16 or bfloat16; a given `out` is contiguous."""
     if dtype != FLOAT16 or x.size < LEAST or x.dtype != FLOAT32 or not x.flags.c_contiguous:
-        return x.astype(dtype)
-    source, found = x.reshape(-1), np.empty(x.size, np.uint16)
-    with np.errstate(all="ignore"):
-        for start in range(0, x.size, BLOCK):
-            _to_float16(source[start : start + BLOCK], found[start : start + BLOCK])
-    return found.view(dtype).reshape(x.shape)
+        if out is None:
+            return x.astype(dtype)
+        out[...] = x
+        return out
+    found = np.empty(x.shape, dtype) if out is None else out
+    source, flat = x.reshape(-1), found.reshape(-1).view(np.uint16)
+    for start in range(0, x.size, BLOCK):
+        _to_float16(source[start : start + BLOCK], flat[start : start + BLOCK])
+    return found
+
+
+# ---- float16, bit by bit -------------------------------------------------------------------------------------------
+
+
+def _word(value: int, kind: type = np.int32) -> Array:
+    return np.array(value).astype(kind)
+
+
+EVERY = np.arange(65536, dtype=np.uint16)  # the bits of all numbers of 16 bits
+WIDE = EVERY.view(np.float16).astype(np.float32)  # what each float16 is
+SHIFT, ODD = _word(13), _word(1)  # the mantissa of float32 has 13 bits more
+SIGNS, SIZE, EXPONENT = _word(0x8FFFFFFF), _word(0x7FFFFFFF), _word(0x7F800000)
+SIGN, ENDLESS = _word(0x8000, np.uint16), 0xF800  # twice the bits of infinity
+REBIAS = np.array(2.0**112, np.float32)  # the exponents of float32 are 112 larger
+FIRST = _word(1024, np.uint16)  # the bits of the least normal number, 2**-14
+ROUND = _word(0xFFF - (113 << 23))  # nearly half of what is cut off; exponents from the least normal one
+LOW = 0x3FFFF  # the bits below the sign, when 13 are gone
+NORMAL, ZERO = 30720, 146432  # after these steps: the number of normal numbers, and what zero has become
+ABOVE, DENORMAL = _word(13 << 23), _word(126 << 23)  # 0.5: its last bit is the least float16
+TOO_LARGE = _word(int(np.float32(65520).view(np.int32)))
+NAN, INFINITY = _word(0x7E00, np.uint16), _word(0x7C00, np.uint16)
+
+
+def _to_float32(x: Array, out: Array) -> None:
+    """The bits as the upper ones of a float32 whose exponent is 112 too small; infinities and NaN by a table.
+
+    A million elements take 0.6 ms; by the table 0.9 ms, by NumPy 1.9 ms.
+    """
+    if np.add(x, x).max() >= ENDLESS:
+        WIDE.take(x, out=out, mode="clip")  # no number is out of range: not looking saves a fifth
+        return
+    bits = out.view(np.int32)
+    np.copyto(bits, x.view(np.int16))  # the sign fills the upper bits
+    np.left_shift(bits, SHIFT, bits)
+    np.bitwise_and(bits, SIGNS, bits)
+    np.multiply(out, REBIAS, out)
 
 
 def _to_float16(x: Array, out: Array) -> None:
-    """Round the mantissa to 10 bits by adding half of what is cut off, a bit less where the last bit kept is even."""
+    """Round the mantissa to 10 bits by adding half of what is cut off, a bit less where the last bit kept is even.
+
+    A million normal numbers take 1.0 ms, of any numbers 1.8 ms; by NumPy 3.1 ms.
+    """
     bits = x.view(np.int32)
     rounded = np.right_shift(bits, SHIFT)
     np.bitwise_and(rounded, ODD, rounded)
     np.add(rounded, bits, rounded)
-    np.add(rounded, BIAS, rounded)
+    np.add(rounded, ROUND, rounded)
     np.right_shift(rounded, SHIFT, rounded)
-    np.copyto(out, rounded, casting="unsafe")
-    low, high = x.min(), x.max()
-    if low >= LEAST_NORMAL and high < TOO_LARGE:
-        return
-    size = np.abs(x)
-    if not (size.min() >= LEAST_NORMAL and high < TOO_LARGE and low > -TOO_LARGE):
-        _repair(size, out)
-    np.right_shift(bits, SIGN_SHIFT, rounded)
-    np.bitwise_and(rounded, SIGN, rounded)
-    np.bitwise_or(out, rounded.astype(np.uint16), out)
-
-
-def _repair(size: Array, out: Array) -> None:
-    """What float16 has no normal number for: small numbers, infinities, NaN."""
-    small = size < LEAST_NORMAL
-    places = np.flatnonzero(small) if np.count_nonzero(small) < len(small) // 16 else slice(None)
-    kept = np.add(size[places], DENORMAL).view(np.int32)  # rounds to whole multiples of the least float16
-    kept = np.subtract(kept, DENORMAL.view(np.int32), kept).astype(np.uint16)
-    if places.__class__ is slice:  # chosen by bits: a branch for each element takes longer
-        np.bitwise_xor(kept, out, kept)
-        np.bitwise_and(kept, (-small.astype(np.int16)).view(np.uint16), kept)
-        np.bitwise_xor(out, kept, out)
+    signed = x[:16].min() < 0 or not x.min() >= 0
+    if signed:
+        np.bitwise_and(rounded, LOW, rounded)
+    top = (
+        int(rounded.view(np.uint32).max()) & LOW
+    )  # large numbers lie between the normal ones and zero, small ones above
+    if top < NORMAL or (top == ZERO and np.absolute(x).max() < 65520):
+        np.copyto(out, rounded, casting="unsafe")
+        np.add(out, FIRST, out)
+        if top == ZERO:
+            np.multiply(out, x != 0, out)
     else:
-        out[places] = kept
-    large = np.flatnonzero(~(size < TOO_LARGE))
-    if len(large):
-        out[large] = np.where(size[large] > 0, INFINITY, NAN)
+        _round_any(bits, rounded, out)
+    if signed or top >= NORMAL:  # the sign of -0.0 too, which is not below zero
+        signs = np.signbit(x).astype(np.uint16)
+        np.multiply(signs, SIGN, signs)
+        np.bitwise_or(out, signs, out)
+
+
+def _round_any(bits: Array, work: Array, out: Array) -> None:
+    """Round by adding the power of two whose last bit is the last one that float16 keeps; `out` has no signs."""
+    power = np.bitwise_and(bits, EXPONENT)
+    np.add(power, ABOVE, power)
+    np.maximum(power, np.full_like(power, DENORMAL), out=power)  # NumPy takes twice as long for a number
+    size = np.bitwise_and(bits, SIZE, work)
+    large = np.flatnonzero(size >= TOO_LARGE) if size.max() >= TOO_LARGE else None
+    missing = None if large is None else size[large] > EXPONENT
+    with np.errstate(all="ignore"):
+        np.add(size.view(np.float32), power.view(np.float32), size.view(np.float32))
+    np.subtract(size, power, size)  # how many such bits
+    np.subtract(power, DENORMAL, power)
+    np.right_shift(power, SHIFT, power)
+    np.add(size, power, size)
+    np.copyto(out, size, casting="unsafe")
+    if large is not None:
+        out[large] = np.where(missing, NAN, INFINITY)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from ... import devices, dtypes
 from ...errors import message
-from . import halves
+from .halves import FLOAT16, HALVES, narrow, widen
 
 Shape = tuple[int, ...]
 FLOAT32, FLOAT64 = dtypes.float32.numpy, dtypes.float64.numpy
-HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 
 
 def keep_freed_memory() -> None:
@@ -34,10 +32,10 @@ def convert(array: np.ndarray, target: np.dtype) -> np.ndarray:
     if target in HALVES and array.dtype == FLOAT64:  # PyTorch rounds twice on this way
         array = array.astype(FLOAT32)
     if array.flags.c_contiguous:
-        if target == halves.FLOAT16 and array.dtype == FLOAT32:
-            return halves.narrow(array, target)
-        if target == FLOAT32 and array.dtype == halves.FLOAT16:
-            return halves.widen(array)
+        if target == FLOAT16 and array.dtype == FLOAT32:
+            return narrow(array, target)
+        if target == FLOAT32 and array.dtype == FLOAT16:
+            return widen(array)
     return array.astype(target, order=order_of(array))
 
 

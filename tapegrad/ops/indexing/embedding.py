@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ... import errors
-from ...backends.cpu.elementwise import FLOAT32, HALVES
-from ...backends.cpu.index import scatter_rows
+from ...backends.cpu import index as kernels
+from ...backends.cpu.halves import FLOAT32, HALVES
 from ...core.op import Array, op
 from ...core.tensor import Tensor
 from ...modes import no_grad
@@ -33,7 +33,7 @@ def _embedding_backward(dy: Array, indices: Array, count, padding_idx, scale_gra
     if padding_idx >= 0 or scale_grad_by_freq:
         flat = flat * factors(indices, padding_idx, scale_grad_by_freq).reshape(-1, 1).astype(dy.dtype)
     out = np.zeros((count, dy.shape[-1]), FLOAT32 if dy.dtype in HALVES else dy.dtype)
-    scatter_rows(out, indices.reshape(-1), flat.astype(out.dtype, copy=False))
+    kernels.scatter_rows(out, indices.reshape(-1), flat.astype(out.dtype, copy=False))
     return out.astype(dy.dtype, copy=False)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from ... import errors
 from ...backends.cpu import pool as kernels
-from ...backends.cpu.pool import Frame
 from ...core.op import Array, op
 from ...core.tensor import Tensor
 from ..casting import full
@@ -73,14 +72,14 @@ def _target(where: str, n: int, input: Tensor, output_size: Any) -> tuple[int, .
     return found
 
 
-def _even(input: Tensor, size: tuple[int, ...]) -> Frame | None:
+def _even(input: Tensor, size: tuple[int, ...]) -> kernels.Frame | None:
     """The windows, if they have one size."""
     n = len(size)
     sizes = input.array.shape[-n:]
     if any(m == 0 or k % m for k, m in zip(sizes, size)):
         return None
     kernel = tuple(k // m for k, m in zip(sizes, size))
-    return Frame(kernel, kernel, (0,) * n, (1,) * n, size)
+    return kernels.Frame(kernel, kernel, (0,) * n, (1,) * n, size)
 
 
 def adaptive_average(where: str, input: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any
 
 from ... import errors
 from ...backends.cpu import pool as kernels
-from ...backends.cpu.pool import Frame
 from ...core.op import Array, op
 from ...core.tensor import Tensor
 from ...dtypes import int64
@@ -35,7 +34,7 @@ def _rank(node: Any) -> int:
 # ---- the operations --------------------------------------------------------------------------------------------------
 
 
-def _pooled(shape: tuple[int, ...], frame: Frame) -> tuple[int, ...]:
+def _pooled(shape: tuple[int, ...], frame: kernels.Frame) -> tuple[int, ...]:
     return (*shape[: -len(frame.size)], *frame.size)
 
 
@@ -150,7 +149,7 @@ def _frame(
     padding: Any,
     dilation: Any,
     ceil_mode: bool,
-) -> Frame:
+) -> kernels.Frame:
     """Where windows lie, checked."""
     if not isinstance(input, Tensor):
         raise TypeError(errors.message(f"{where}: the input must be a tensor", got=type(input).__name__))
@@ -175,7 +174,7 @@ def _frame(
     if min(out) <= 0:
         got = f"input of {tuple(input.shape)}, kernel size {kernel}, padding {low}"
         raise RuntimeError(errors.message(f"{where}: the output would be empty, {out}", got=got))
-    return Frame(kernel, stride, low, dilation, out)
+    return kernels.Frame(kernel, stride, low, dilation, out)
 
 
 def _windows(n: int, kernel: int, stride: int, low: int, dilation: int, ceil_mode: bool) -> int:

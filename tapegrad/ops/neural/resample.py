@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backends.cpu import resample as kernels
-from ...backends.cpu.resample import Line
 from ...core.op import Array, op
 
 _NODES = {
@@ -51,6 +50,8 @@ def _(g, lines, adjoint):
     return resample(g, lines, not adjoint)
 
 
-def lines_of(kind: str, sizes: Sequence[int], out: Sequence[int], scales: Sequence, corners: bool) -> tuple[Line, ...]:
+def lines_of(
+    kind: str, sizes: Sequence[int], out: Sequence[int], scales: Sequence, corners: bool
+) -> tuple[kernels.Line, ...]:
     """The line of each dimension, from `sizes` to `out`."""
-    return tuple(Line(kind, n, m, s, corners) for n, m, s in zip(sizes, out, scales))
+    return tuple(kernels.Line(kind, n, m, s, corners) for n, m, s in zip(sizes, out, scales))

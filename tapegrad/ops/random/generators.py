@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ... import devices
-from ...backends.cpu import random as streams
+from ...backends.cpu import generator as streams
 from ...core.tensor import Tensor, wrap
 from ...errors import message
 

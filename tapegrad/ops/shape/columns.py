@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import errors
 from ...backends.cpu import conv as kernels
-from ...backends.cpu.pool import Frame
+from ...backends.cpu import pool
 from ...core.op import Array, op
 from ...core.tensor import Tensor
 from ..neural.conv import check_numbers, per_axis
@@ -32,7 +32,7 @@ def _(g, x_shape, frame):
     return _fold(g, x_shape[-2:], frame)
 
 
-def _columns(shape: tuple[int, ...], frame: Frame) -> tuple[int, ...]:
+def _columns(shape: tuple[int, ...], frame: pool.Frame) -> tuple[int, ...]:
     """The shape of the columns of an image of `shape`."""
     return (*shape[:-3], shape[-3] * math.prod(frame.kernel), math.prod(frame.size))
 
@@ -56,7 +56,7 @@ def _(g, frame):
     return _unfold(g, frame)
 
 
-def _frame(where: str, sizes: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any) -> Frame:
+def _frame(where: str, sizes: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any) -> pool.Frame:
     """Where windows lie in an image of `sizes`, checked."""
     kernel, dilation = per_axis(where, "kernel_size", kernel, 2), per_axis(where, "dilation", dilation, 2)
     low, stride = per_axis(where, "padding", padding, 2), per_axis(where, "stride", stride, 2)
@@ -65,7 +65,7 @@ def _frame(where: str, sizes: Sequence[int], kernel: Any, dilation: Any, padding
     if min(size) < 1:
         got = f"an image of {tuple(sizes)}, kernel_size {kernel}, padding {low}, dilation {dilation}"
         raise RuntimeError(errors.message(f"{where}: no window fits", got=got))
-    return Frame(kernel, stride, low, dilation, size)
+    return pool.Frame(kernel, stride, low, dilation, size)
 
 
 def unfold(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ... import errors
-from ...backends.cpu.conv import padded
-from ...backends.cpu.resample import Line
+from ...backends.cpu import conv
+from ...backends.cpu import resample as kernels
 from ...core.op import Array, op
 from ...core.tensor import Tensor
 from ..neural.resample import resample
@@ -20,7 +20,7 @@ _KINDS = {"reflect": "reflect", "replicate": "replicate", "circular": "circular"
 
 @op(name="constant_pad", node="ConstantPadNdBackward0")
 def _constant(x: Array, low, high, value=0):
-    out = padded(x, low, tuple(a + n + b for a, n, b in zip(low, x.shape[x.ndim - len(low) :], high)), value)
+    out = conv.padded(x, low, tuple(a + n + b for a, n, b in zip(low, x.shape[x.ndim - len(low) :], high)), value)
     return out if out.base is None else out.copy()
 
 
@@ -102,7 +102,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise NotImplementedError(text)
     sizes = input.shape[-n:]
     _check_cells(mode, input, low, high)
-    lines = tuple(Line(_KINDS[mode], k, a + k + b, low=a) for k, a, b in zip(sizes, low, high))
+    lines = tuple(kernels.Line(_KINDS[mode], k, a + k + b, low=a) for k, a, b in zip(sizes, low, high))
     return resample(input, lines)
 
 
