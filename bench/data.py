@@ -13,7 +13,6 @@ Without MNIST's files random images stand in for them.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import statistics
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from _common import libraries, options
 
 BATCH = 64
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -227,25 +227,15 @@ def measure(case: Case, data: Any, libs: tuple[Any, Any], rounds: int) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, rounds=3)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist")
     parser.add_argument(
         "--images", type=int, default=60_000, help="of MNIST; of the other cases a sixth and a sixtieth"
     )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="cases whose name contains this")
     args = parser.parse_args()
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before the libraries start
-        os.environ[variable] = "1"
-    try:
-        import torch
-    except ImportError:
-        sys.exit("bench/data.py compares with PyTorch: pip install torch==2.13.0")
+    tapegrad, torch = libraries(args.threads)
     from PIL import Image
 
-    import tapegrad
-
-    torch.set_num_threads(1)
     print(f"tapegrad {tapegrad.__version__}, torch {torch.__version__}, batches of {BATCH}, {args.rounds} rounds")
     print(f"{'case':40s} {'images':>7s} {'ours s':>9s} {'torch s':>9s} {'ratio':>7s} {'target':>7s}")
     chosen = [

@@ -108,11 +108,12 @@ def main(argv: list[str]) -> int:
 
     def on_numpy(run: Callable[[], Any]) -> Callable[[], Any]:
         def side() -> Any:
-            before, elementwise.LARGE = elementwise.LARGE, sys.maxsize
+            before = elementwise.FEW, elementwise.LARGE
+            elementwise.FEW = elementwise.LARGE = sys.maxsize
             try:
                 return run()
             finally:
-                elementwise.LARGE = before
+                elementwise.FEW, elementwise.LARGE = before
 
         return side
 

@@ -13,10 +13,8 @@ reaches are listed at the end. The exit code is 1 if a result disagrees.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
-import os
 import statistics
 import sys
 import time
@@ -24,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from _common import libraries, options
 
 # ---- what is measured: a name, and after the colon the call (without one: the name of a function of x) -------------
 
@@ -374,27 +373,14 @@ def unreached(tapegrad: Any, names: dict[str, Any], expressions: dict[str, str])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = options(__doc__, rounds=5)
     parser.add_argument("--size", type=int, default=1_000_000)
-    parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--worst", type=int, default=0, help="print only this many of the slowest")
     args = parser.parse_args()
     if args.threads > 1:
         global clock
         clock = time.perf_counter
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before the libraries start
-        os.environ[variable] = str(args.threads)
-    try:
-        import torch
-    except ImportError:
-        sys.exit("bench/ops.py compares with PyTorch: pip install torch==2.13.0")
-
-    import tapegrad
-
-    torch.set_num_threads(args.threads)
-    tapegrad.set_num_threads(args.threads)
+    tapegrad, torch = libraries(args.threads)
     arrays = inputs(args.size)
     ours, theirs = scope(tapegrad, arrays), scope(torch, arrays)
     judge = Judge(torch, arrays)

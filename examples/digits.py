@@ -46,6 +46,7 @@ class Digits(Dataset):
     def __init__(self):
         pixels = read("digits-images-idx3-ubyte.gz", header=16)
         labels = read("digits-labels-idx1-ubyte.gz", header=8)
+        pixels = pixels.reshape(64, -1).T  # (64, N) to (N, 64)
         self.images = torch.tensor(pixels.reshape(-1, 1, 8, 8), dtype=torch.float32) / 16
         self.labels = torch.tensor(labels, dtype=torch.int64)
 

@@ -176,9 +176,13 @@ if _TYPE_CHECKING:
 _LATE = {  # name: the module to import for it
     **{name: name for name in "amp autograd cpu distributions fft func linalg masked nn optim random".split()},
     **{name: name for name in "serialization signal special testing utils vision".split()},
-    **dict.fromkeys(("autocast", "is_autocast_enabled", "set_autocast_enabled"), "amp.autocast_mode"),
-    **dict.fromkeys(("get_autocast_dtype", "set_autocast_dtype", "clear_autocast_cache"), "amp.autocast_mode"),
-    **dict.fromkeys(("is_autocast_cache_enabled", "set_autocast_cache_enabled"), "amp.autocast_mode"),
+    **dict.fromkeys(
+        (
+            "autocast clear_autocast_cache get_autocast_dtype is_autocast_cache_enabled is_autocast_enabled "
+            "set_autocast_cache_enabled set_autocast_dtype set_autocast_enabled"
+        ).split(),
+        "amp.autocast_mode",
+    ),
     **dict.fromkeys(("Checkpoint", "load", "save", "io"), "serialization"),  # which tells `io` what a Parameter is
 }
 

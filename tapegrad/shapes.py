@@ -131,6 +131,12 @@ def broadcast(where: str, *shapes: Shape) -> Shape:
     return tuple(out)
 
 
+def stretched(shape: Shape, wide: Shape) -> tuple[Shape, Shape]:
+    """The axes of `wide`, which `shape` broadcasts to, that it has more in front, and those it has stretched."""
+    lead = len(wide) - len(shape)
+    return tuple(range(lead)), tuple([i for i, n in enumerate(shape, lead) if n == 1 and wide[i] != 1])
+
+
 def strides(shape: Shape) -> Shape:
     """Row-major strides in elements (`tensor.stride()` of a contiguous tensor)."""
     found, step = [], 1

@@ -15,6 +15,7 @@ import pytest
 
 import tapegrad as torch
 from tapegrad.backends.cpu import optimizers as backend
+from tapegrad.backends.cpu.step_table import Table
 from tapegrad.optim import lr_scheduler, packed
 from tapegrad.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook, required
 from tapegrad.optim.rule import RuleOptimizer, evaluate
@@ -465,23 +466,24 @@ def test_formulas():
         "momentum_buffer' = momentum * momentum_buffer + g\np' = p - lr * (g + momentum * momentum_buffer')"
     )
     assert str(torch.optim.Adagrad.rule) == (
-        "step' = step + 1\nsum' = sum + g * g\np' = p - lr / (1 + step * lr_decay) * g / (sqrt(sum') + eps)"
+        "step' = step + 1\nsum' = sum + g * g\np' = p - lr / (1 + step * lr_decay) * (g / (sqrt(sum') + eps))"
     )
     assert repr(torch.optim.Adam.rule) == "<rule adam_rule>"
 
 
-def in_parts(update, own, numbers):
+def in_parts(update, own, numbers, large):
     """The update of `Packed`: for each row alone, or for all at once."""
     p, g, *state = own.values()
-    whole, count, gather, middle, scatter = update.parts
+    whole, count, gather, middle, scatter = update.parts(large)
     temporaries = [np.empty_like(p) for _ in range(count)]
     if middle is None:
         return whole(p, g, state, numbers, temporaries)
+    buffers = [g.copy(), *state]
+    for i in range(len(p) if gather is not None else 0):
+        gather(p[i], [s[i] for s in buffers], numbers, [t[i] for t in temporaries])
+    middle(buffers, numbers, temporaries)
     for i in range(len(p)):
-        gather(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
-    middle(state, numbers, temporaries)
-    for i in range(len(p)):
-        scatter(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
+        scatter(p[i], [s[i] for s in buffers], numbers, [t[i] for t in temporaries])
 
 
 @pytest.mark.parametrize("name", RULED)
@@ -498,7 +500,7 @@ def test_compiled_updates_agree_with_their_expressions(name):
         own = {n: rng.uniform(0.5, 2.0, (3, 5)) for n in ("p", "g", *program.arrays)}
         expected = evaluate(program.outputs, {n: torch.tensor(a) for n, a in own.items()} | values | counts)
         numbers, kept = program.update.numbers(np.dtype("float64"), *counts.values(), *values.values())
-        for run in ("whole", "pieces", "threads", "parts"):
+        for run in ("whole", "pieces", "threads", "long", "parts", "long parts", "machine code"):
             mine = {n: a.copy() for n, a in own.items()}
             with pytest.MonkeyPatch.context() as patch:
                 if run in ("pieces", "threads"):
@@ -507,8 +509,19 @@ def test_compiled_updates_agree_with_their_expressions(name):
                 if run == "threads":
                     patch.setattr(backend, "SHARED", 0)
                     patch.setattr(backend.threads, "get_num_threads", lambda: 3)
-                if run == "parts":
-                    in_parts(program.update, mine, numbers)
+                if run == "long":
+                    patch.setattr(backend.axpby, "WORTH", 0)
+                if "parts" in run:
+                    in_parts(program.update, mine, numbers, run == "long parts")
+                elif run == "machine code":
+                    if 1 < sum(on) < len(on):  # to compile all would take 10 s
+                        continue
+                    if kernel := program.update.kernel(np.dtype("float64")):
+                        p, g, *state = mine.values()
+                        Table(kernel, [p], [[a] for a in state]).run([g], numbers)
+                    else:
+                        assert not backend.codegen.jit.available()
+                        continue
                 else:
                     program.update.run(list(mine.values()), numbers)
             for n, a in mine.items():

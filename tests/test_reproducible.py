@@ -90,7 +90,7 @@ def test_the_switch_gives_the_threads_back():
     torch.set_num_threads(threads)
 
 
-def test_workers(deterministic):
+def test_workers():
     assert train(workers=0) == train(workers=2)
 
 

@@ -1,7 +1,8 @@
 """Programs to machine code: scalar expressions become vector loops through LLVM, registered as NumPy ufuncs.
 
-`codegen.jit` is loaded when the first large array asks for it. Only the names of the functions that it has are here
-(`vecmath.FUNCTIONS`, which a test compares): who decides whether to ask needs no more.
+`codegen.jit` and the families of kernels are loaded when the first large array asks for them. Only the names of the
+functions that there are for expressions are here (`vecmath.FUNCTIONS`, which a test compares): who decides whether to
+ask needs no more.
 """
 
 from importlib import import_module as _import_module
@@ -12,10 +13,12 @@ FUNCTIONS = frozenset(
     "acosh atanh erf erfc erfinv pow hypot".split()
 )
 
+_LATE = ("jit", "conv", "conv_weight", "windows", "rows", "norms", "attention", "twister", "updates")
+
 
 def __getattr__(name: str) -> Any:
-    if name == "jit":
-        return _import_module(f"{__name__}.jit")
+    if name in _LATE:
+        return _import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

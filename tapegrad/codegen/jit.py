@@ -103,6 +103,13 @@ def _machine() -> _Machine | None:
     return _Machine(binding, name, found.flatten(), wide=bool(found.get("avx512f") and found.get("avx512dq")))
 
 
+def lanes(type: str) -> int:
+    """How many numbers ("float" or "double") a vector of this machine has, which must be `available`."""
+    machine = _machine()
+    assert machine is not None
+    return machine.lanes[type]
+
+
 # ---- the cache -------------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ of its sides, so no warning comes from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..ir import expr
@@ -63,17 +63,20 @@ def lower(root: expr.Expr, parameters: Sequence[str], types: Sequence[str], real
         if type == "i1":
             loads.append(f"  %on{k} = icmp ne {code.vector('i8')} %in{k}, splat (i8 0)")
         operands[name] = code.argument(f"%{'on' if type == 'i1' else 'in'}{k}", type)
-    result = evaluate(root, operands, code, real)
+    (result,) = evaluate([root], operands, code, real)
     return Program(_module(code, loads, result, len(types)), result.type, code.needs)
 
 
 # ---- the expression --------------------------------------------------------------------------------------------------
 
 
-def evaluate(root: expr.Expr, operands: dict[str, Value], code: Code, real: str) -> Value:
-    """The value of an expression in registers; each operator comes from `_RULES` or `vecmath.FUNCTIONS`."""
+def evaluate(roots: Iterable[expr.Expr], operands: dict[str, Value], code: Code, real: str) -> list[Value]:
+    """The values of expressions in registers; each operator comes from `_RULES` or `vecmath.FUNCTIONS`."""
+    roots = list(roots)
     found: dict[int, Value] = {}
-    for x in expr.walk(root):
+    for x in (x for root in roots for x in expr.walk(root)):
+        if id(x) in found:
+            continue
         if isinstance(x, expr.Var):
             value = operands[x.name]
         elif isinstance(x, expr.Const):
@@ -91,7 +94,7 @@ def evaluate(root: expr.Expr, operands: dict[str, Value], code: Code, real: str)
                     raise Unsupported(f"{x.op} of {real}")
                 value = function(*[a.to(real) for a in args])
         found[id(x)] = value
-    return found[id(root)]
+    return [found[id(root)] for root in roots]
 
 
 _POWERS: dict[Any, Callable[[Value], Value]] = {

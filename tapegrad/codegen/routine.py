@@ -290,10 +290,10 @@ class Routine(Code):
         self._state.known = known
 
     def text(self, public: bool) -> str:
-        """The function in LLVM's language."""
+        """The function in LLVM's language; with no calls of the C library (`memset`), which the loader could not link."""
         note = "" if self.aliased else " noalias"
         parameters = ", ".join(f"{t}{note if t == 'ptr' else ''} %{n}" for n, t in self.parameters.items())
-        head = f"define {'' if public else 'internal '}{self.result} @{self.symbol}({parameters}) {{"
+        head = f'define {"" if public else "internal "}{self.result} @{self.symbol}({parameters}) "no-builtins" {{'
         end = "  ret void" if self.result == "void" else "  unreachable"
         return "\n".join([head, "entry:", *self._places, "  br label %start", "start:", *self.lines, end, "}"])
 

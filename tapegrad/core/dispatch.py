@@ -23,7 +23,7 @@ from .tensor import Tensor, edge, wrap
 from .views import CONSTANT, attach, check_inplace, overlapping, overlapping_copy, rebase, refuse_repeated
 
 Array = np.ndarray
-F32, F64 = dtypes.float32.numpy, dtypes.float64.numpy
+F32, F64, I64 = dtypes.float32.numpy, dtypes.float64.numpy, dtypes.int64.numpy
 HALVES = (dtypes.float16, dtypes.bfloat16)
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's keywords are taken too
 NUMBERS = (bool, int, float, complex, np.generic)
@@ -58,21 +58,24 @@ def bind(op: Any, args: tuple, kwargs: dict) -> list:
     return values
 
 
-_constants: dict[np.dtype, dict[float, Tensor]] = {F32: {}, F64: {}}
+_constants: dict[np.dtype, dict[float, Tensor]] = {F32: {}, F64: {}, I64: {}}
 
 
 def number(value: float, like: Any) -> Any:
     """A Python number as a 0-d tensor of the dtype of `like`, remembered: NumPy takes it twice as fast as the number.
 
-    Where the dtype is not float32 or float64 the number is returned as it is, for the general path.
+    Where the dtype is another, or the number does not fit it, it is returned as it is, for the general path.
     """
     try:
-        table = _constants[like.array.dtype]
+        dtype = like.array.dtype
+        table = _constants[dtype]
     except (AttributeError, KeyError):
+        return value
+    if dtype is I64 and (value.__class__ is not int or not -(2**63) <= value < 2**63):
         return value
     found = table.get(value)
     if found is None:
-        found = wrap(np.array(value, like.array.dtype))
+        found = wrap(np.array(value, dtype))
         if value != 0 and value == value:  # 0.0 and -0.0 are one key, NaN is none
             if len(table) > 4096:
                 table.clear()

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes
 from ..backends.cpu import elementwise as kernels
 from ..dtypes import BOOL, FLOAT
 from ..ir import expr
@@ -38,7 +39,8 @@ Array = np.ndarray
 Arrays = list
 MISSING = dispatch.MISSING
 OPERAND = frozenset(("Array", "Array | None", "Arrays"))  # annotations of parameters
-RECORDED = frozenset(("expression", "gives_bool", "gives_real", "least", "conditions", "fast"))
+RECORDED = frozenset("expression gives_bool gives_real least conditions truths lead plain fast".split())
+ON_TRUTHS = frozenset("bit_and bit_or bit_xor bit_not logical_and logical_or logical_xor logical_not where".split())
 registry: dict[str, Op] = {}
 
 
@@ -141,9 +143,21 @@ class Op:
         if "least" not in self.__dict__:  # kinds of dtype below this one become it; some operations say it themselves
             self.least = FLOAT if (kind == "float" if self.float_only is None else self.float_only) else BOOL
         self.conditions = expr.conditions(self.expression)
+        self.truths = tuple([n in self.conditions for n in self.tensor_names])
+        self.lead = self.truths.index(False) if False in self.truths else 0
+        self.plain = self._plain()
         self.fast = kernels.direct(self.expression, self.tensor_names) or kernels.kernel(
             self.expression, self.tensor_names
         )
+
+    def _plain(self) -> frozenset[np.dtype]:
+        """The dtypes besides float32 and float64 whose kernel gives the promoted result as it is."""
+        if self.gives_real:
+            return frozenset()
+        found = {dtypes.int64.numpy} if self.least < FLOAT and "i" not in self.refuses else set()
+        if self.least == BOOL and not {"b", "B"} & set(self.refuses) and ON_TRUTHS.issuperset(_operators(self)):
+            found.add(dtypes.bool_.numpy)
+        return frozenset(found)
 
     # ---- declaring ---------------------------------------------------------------------------------------------
 
@@ -251,20 +265,22 @@ class Op:
         return f"<operation {self.name}>"
 
 
+def _operators(op: Op) -> set[str]:
+    return {x.op for x in expr.walk(op.expression) if x.args}
+
+
 # ---- the decorators -------------------------------------------------------------------------------------------------
 
 
 def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
     op = Op(body, **options)
     operands = [k for _, k in op.tensors]
-    if "f" in op.refuses:
-        function = paths.general(op)  # the straight paths are for floating-point operands
-    elif op.elementwise and len(operands) <= 2:
-        function = paths.unary(op) if len(operands) == 1 else paths.binary(op)
+    if op.elementwise:
+        function = {1: paths.unary, 2: paths.binary}.get(len(operands), paths.several)(op)
     elif operands == ["Array"] and op.tensors[0][0] == 0 and not op.returns and op.nout == 1 and not op.hidden:
         function = paths.one_array(op)
     elif operands == ["Array", "Array"] and not op.attr_names and not op.returns and op.nout == 1 and not op.hidden:
-        op.fast, op.numbers = body, "none"
+        op.fast, op.numbers, op.plain = body, "none", frozenset()
         function = paths.binary(op)
     elif operands == ["Arrays"] and op.tensors[0][0] == 0 and not op.returns and op.nout == 1 and not op.hidden:
         function = paths.many_arrays(op)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import float32, float64
+from ..dtypes import bool_, float32, float64
 from ..modes import NO_GRAD, mode
 from . import dispatch
 from .tape import Node, next_number, ours, record, user_frame
@@ -22,7 +22,7 @@ from .tensor import Tensor, _new, edge, wrap
 from .views import attach
 
 Array = np.ndarray
-F32, F64 = float32.numpy, float64.numpy
+F32, F64, BOOL = float32.numpy, float64.numpy, bool_.numpy
 _getframe = sys._getframe
 
 
@@ -48,7 +48,7 @@ def record_one(op: Any, plans: list, x: Tensor, attrs: Any, t: Tensor) -> None:
 
 
 def unary(op: Any) -> Callable:
-    formulas, plan = op.formulas, op.plans
+    formulas, plan, floats, otherwise = op.formulas, op.plans, "f" not in op.refuses, several(op)
 
     def fast(array):  # the first call puts the kernel in this function's place
         nonlocal fast
@@ -60,9 +60,11 @@ def unary(op: Any) -> Callable:
             array = input.array
         except AttributeError:
             return dispatch.call(op, (input, *args), kwargs)
+        if args or kwargs:
+            return otherwise(input, *args, **kwargs)
         d = array.dtype
-        if args or kwargs or (d is not F32 and d is not F64):
-            return dispatch.call(op, (input, *args), kwargs)
+        if not floats or (d is not F32 and d is not F64):
+            return otherwise(input)
         found = fast(array)
         t = _new(Tensor)
         t.array = found if found.__class__ is Array else np.array(found)
@@ -80,13 +82,16 @@ def unary(op: Any) -> Callable:
 
 
 def binary(op: Any) -> Callable:
-    """Two operands; with other arguments the general path."""
+    """Two operands; with other arguments a longer path."""
     straight = operator(op, dispatch.call)
+    otherwise = several(op) if op.elementwise else None
 
     def function(input, other, *args, **kwargs):
-        if args or kwargs:
-            return dispatch.call(op, (input, other, *args), kwargs)
-        return straight(input, other)
+        if not args and not kwargs:
+            return straight(input, other)
+        if otherwise is not None:
+            return otherwise(input, other, *args, **kwargs)
+        return dispatch.call(op, (input, other, *args), kwargs)
 
     return function
 
@@ -96,9 +101,7 @@ def operator(op: Any, otherwise: Callable = dispatch.call_operator) -> Callable:
 
     `otherwise` is the general path; by default one that leaves operands of foreign types to their own class.
     """
-    if "f" in op.refuses:  # the straight path is for floating-point operands
-        return lambda input, other: otherwise(op, (input, other), {})
-    formulas, plans = op.formulas, op.plans
+    formulas, plans, floats = op.formulas, op.plans, "f" not in op.refuses
     numbers = dispatch.number if op.numbers != "none" else dispatch.keep
 
     def fast(x, y):  # as in `unary`
@@ -115,12 +118,19 @@ def operator(op: Any, otherwise: Callable = dispatch.call_operator) -> Callable:
         except AttributeError:
             return otherwise(op, (input, other), {})
         d = x.dtype
-        if d is not y.dtype or (d is not F32 and d is not F64):
+        if d is not y.dtype:
             return otherwise(op, (input, other), {})
+        if not floats or (d is not F32 and d is not F64):
+            if d not in op.plain:
+                return otherwise(op, (input, other), {})
+            if op.check is not None:
+                op.check(x, y, *op.attr_defaults)
         try:
             found = fast(x, y)
         except (ValueError, IndexError, TypeError) as error:
             raise dispatch.explain(op, [input, other], error) from None
+        if found.dtype is not d and op.elementwise and not op.gives_bool:  # of whole numbers
+            found = dispatch.convert(np.asarray(found), d)
         t = _new(Tensor)
         t.array = array = found if found.__class__ is Array else np.array(found)
         t.node = t._grad = t._ver = t._view = t._hooks = None
@@ -159,6 +169,59 @@ def operator(op: Any, otherwise: Callable = dispatch.call_operator) -> Callable:
                     node.shapes = (x.shape, y.shape)
         elif now is not NO_GRAD:
             dispatch.note(now, op, (input, other), (), {}, t)
+        return t
+
+    return function
+
+
+def several(op: Any) -> Callable:
+    """An elementwise operation of any operands and arguments, where the operands are tensors of one dtype or numbers:
+    half of the time that the general path would take."""
+    n, formulas, defaults, floats = len(op.tensors), op.formulas, op.attr_defaults, "f" not in op.refuses
+    with_number = {"all": range(n), "either": range(n), "last": (n - 1,)}.get(op.numbers, ())
+
+    def function(*args, **kwargs):
+        if "out" in kwargs:
+            return dispatch.call(op, args, kwargs)
+        if kwargs or not n <= len(args) <= op.npos:
+            values = dispatch.bind(op, args, kwargs)
+        else:
+            values = [*args, *defaults[len(args) - n :]]
+        lead = op.lead
+        try:
+            first = values[lead]
+            d = first.array.dtype
+            if (not floats or (d is not F32 and d is not F64)) and d not in op.plain:
+                return dispatch.call(op, args, kwargs)
+            arrays = []
+            for i, truth in enumerate(op.truths):
+                x = values[i]
+                if (x.__class__ is float or x.__class__ is int) and i in with_number:
+                    x = dispatch.number(x, first)
+                array = x.array
+                if array.dtype is not (BOOL if truth else d):
+                    return dispatch.call(op, args, kwargs)
+                arrays.append(array)
+        except AttributeError:
+            return dispatch.call(op, args, kwargs)
+        operands, attrs = values[:n], values[n:]
+        if op.check is not None:
+            op.check(*arrays, *attrs)
+        try:
+            found = op.compute(arrays, attrs)
+        except (ValueError, IndexError, TypeError) as error:
+            raise dispatch.explain(op, values, error) from None
+        found = found if found.__class__ is Array else np.array(found)
+        t = wrap(found if found.dtype is d or op.gives_bool else dispatch.convert(found, d))
+        now = mode()
+        if now is None:
+            for x in operands if formulas else ():
+                if x.__class__ is not float and x.__class__ is not int:
+                    if x.node is not None or x._requires_grad or x._view is not None:
+                        dispatch.record_operands(op, operands, attrs, t, t.array)
+                        break
+        elif now is not NO_GRAD:
+            dispatch.note(now, op, operands, tuple(attrs), {}, t)
         return t
 
     return function

@@ -15,9 +15,9 @@ from .rule import Number, RuleOptimizer, check_options, rule, slope
 def adadelta_rule(p, g, step: Number, square_avg, acc_delta, *, lr, rho, eps, weight_decay=None, maximize=False):
     """The step is measured in the units of p: a quotient of two root mean squares times g."""
     g = slope(p, g, weight_decay, maximize)
-    square_avg = rho * square_avg + (1 - rho) * g * g
+    square_avg = rho * square_avg + (1 - rho) * (g * g)
     delta = e.sqrt(acc_delta + eps) / e.sqrt(square_avg + eps) * g
-    acc_delta = rho * acc_delta + (1 - rho) * delta * delta
+    acc_delta = rho * acc_delta + (1 - rho) * (delta * delta)
     return {"step": step + 1, "square_avg": square_avg, "acc_delta": acc_delta, "p": p - lr * delta}
 
 

@@ -15,7 +15,7 @@ def adagrad_rule(p, g, step: Number, sum, *, lr, lr_decay, eps, weight_decay=Non
     """The rate falls with the number of steps before this one."""
     g = slope(p, g, weight_decay, maximize)
     sum = sum + g * g
-    return {"step": step + 1, "sum": sum, "p": p - lr / (1 + step * lr_decay) * g / (e.sqrt(sum) + eps)}
+    return {"step": step + 1, "sum": sum, "p": p - lr / (1 + step * lr_decay) * (g / (e.sqrt(sum) + eps))}
 
 
 class Adagrad(RuleOptimizer):

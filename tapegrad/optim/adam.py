@@ -34,9 +34,8 @@ def adam_rule(
     g = slope(p, g, None if decoupled_weight_decay else weight_decay, maximize)
     if decoupled_weight_decay and weight_decay is not None:
         p = p * (1 - lr * weight_decay)
-    exp_avg = exp_avg + (1 - beta1) * (g - exp_avg)
-    part = e.sqrt(1 - beta2) * g  # its square is (1 - beta2) * g * g, with one array to read instead of two
-    exp_avg_sq = beta2 * exp_avg_sq + part * part
+    exp_avg = beta1 * exp_avg + (1 - beta1) * g
+    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * (g * g)
     new = {"step": step, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
     if amsgrad:
         new["max_exp_avg_sq"] = exp_avg_sq = e.maximum(max_exp_avg_sq, exp_avg_sq)

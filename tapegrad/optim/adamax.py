@@ -15,9 +15,9 @@ def adamax_rule(p, g, step: Number, exp_avg, exp_inf, *, lr, beta1, beta2, eps, 
     """The maximum needs no bias correction: only the mean has one."""
     step = step + 1
     g = slope(p, g, weight_decay, maximize)
-    exp_avg = exp_avg + (1 - beta1) * (g - exp_avg)
+    exp_avg = beta1 * exp_avg + (1 - beta1) * g
     exp_inf = e.maximum(beta2 * exp_inf, abs(g) + eps)
-    return {"step": step, "exp_avg": exp_avg, "exp_inf": exp_inf, "p": p - lr / (1 - beta1**step) * exp_avg / exp_inf}
+    return {"step": step, "exp_avg": exp_avg, "exp_inf": exp_inf, "p": p - lr / (1 - beta1**step) * (exp_avg / exp_inf)}
 
 
 class Adamax(RuleOptimizer):

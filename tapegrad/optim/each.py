@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.cpu.elementwise import FLOAT32, HALVES
+from ..backends.cpu.halves import FLOAT32, HALVES
 from ..core.tensor import Tensor
 from ..errors import message
 from ..modes import enable_grad

@@ -39,15 +39,15 @@ def radam_rule(
     g = slope(p, g, None if decoupled_weight_decay else weight_decay, maximize)
     if decoupled_weight_decay and weight_decay is not None:
         p = p * (1 - lr * weight_decay)
-    exp_avg = exp_avg + (1 - beta1) * (g - exp_avg)
-    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g * g
+    exp_avg = beta1 * exp_avg + (1 - beta1) * g
+    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * (g * g)
     new = {"step": step, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
     size = lr / (1 - beta1**step)
     if not rectified:
         return {**new, "p": p - size * exp_avg}
     now, limit = sample_size(step, beta2), 2 / (1 - beta2) - 1
     size = size * e.sqrt((now - 4) * (now - 2) * limit / ((limit - 4) * (limit - 2) * now) * (1 - beta2**step))
-    return {**new, "p": p - size * exp_avg / (e.sqrt(exp_avg_sq) + eps)}
+    return {**new, "p": p - size * (exp_avg / (e.sqrt(exp_avg_sq) + eps))}
 
 
 class RAdam(RuleOptimizer):

@@ -29,14 +29,14 @@ def rmsprop_rule(
 ):
     """With `centered`, the mean square less the squared mean: the variance of the gradient."""
     g = slope(p, g, weight_decay, maximize)
-    square_avg = alpha * square_avg + (1 - alpha) * g * g
+    square_avg = alpha * square_avg + (1 - alpha) * (g * g)
     new = {"step": step + 1, "square_avg": square_avg}
     if centered:
-        new["grad_avg"] = grad_avg = grad_avg + (1 - alpha) * (g - grad_avg)
+        new["grad_avg"] = grad_avg = alpha * grad_avg + (1 - alpha) * g
         square_avg = square_avg - grad_avg * grad_avg
     scale = e.sqrt(square_avg) + eps
     if momentum is None:
-        return {**new, "p": p - lr * g / scale}
+        return {**new, "p": p - lr * (g / scale)}
     momentum_buffer = momentum * momentum_buffer + g / scale
     return {**new, "momentum_buffer": momentum_buffer, "p": p - lr * momentum_buffer}
 

@@ -40,7 +40,7 @@ from ..ops.pointwise.bounds import clamp, maximum, minimum
 from ..ops.pointwise.compare import where
 from ..ops.pointwise.functions import abs, sign, sqrt
 from .optimizer import Optimizer, number_tensor
-from .packed import Packed
+from .packed import Together, together
 
 Number = float  # the annotation of state that is one number per parameter
 
@@ -224,7 +224,7 @@ class RuleOptimizer(Optimizer):
         options: dict[str, Any] = {}
         if packed is None or not packed.follows(group) or not packed.holds(members, self.state):
             options = self._options(group)
-            packed = self._pack(group, members, options) if len(members) > 1 else None
+            packed = self._pack(group, members, options) if members else None
         if packed is not None:
             if packed.params:
                 key = [packed.arrays[0].dtype, *[values[0].item() for values in packed.numbers]]
@@ -234,11 +234,11 @@ class RuleOptimizer(Optimizer):
             self._step_each(group, members, options or self._options(group))
 
     @property
-    def _packs(self) -> dict[int, Packed]:
+    def _packs(self) -> dict[int, Together]:
         """What was packed, by the identity of the group; it is checked before each use, and never saved."""
         return self.__dict__.setdefault("_packed", {})
 
-    def _pack(self, group: dict[str, Any], members: list[Tensor], options: dict[str, Any]) -> Packed | None:
+    def _pack(self, group: dict[str, Any], members: list[Tensor], options: dict[str, Any]) -> Together | None:
         """Those of the parameters whose state can lie side by side, from the second step on."""
         states = self.state
         mine, fixed = NOTHING, type(self)._begin is RuleOptimizer._begin
@@ -253,7 +253,7 @@ class RuleOptimizer(Optimizer):
             kept = [states.get(p) or {} for p in members]
             if not all(isinstance(s.get(n), Tensor) for s in kept for n in program.state):
                 return None
-            packed = self._packs[id(group)] = Packed(program, members, kept)
+            packed = self._packs[id(group)] = together(program, members, kept)
         packed.values = _values(program, options)
         packed.settings = []
         if fixed and not any(isinstance(v, Tensor) for v in options.values()):
@@ -338,9 +338,9 @@ def evaluate(roots: dict[str, expr.Expr], known: dict[str, Any]) -> dict[str, An
 
 def slope(p: Any, g: Any, weight_decay: Any, maximize: bool) -> Any:
     """The gradient of what is minimised: `g`, or -g to maximise, plus that of weight_decay / 2 * p ** 2."""
-    if maximize:
-        g = -g
-    return g if weight_decay is None else g + weight_decay * p
+    if weight_decay is None:
+        return -g if maximize else g
+    return weight_decay * p - g if maximize else g + weight_decay * p
 
 
 def check_options(optimizer: str, *, betas: tuple = (), **nonnegative: Any) -> None:

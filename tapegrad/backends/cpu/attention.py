@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .rows import wide
+from .halves import wide
 
 Array = np.ndarray
 BLOCK = 1 << 17  # scores in a block: half a megabyte in float32

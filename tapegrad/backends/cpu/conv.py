@@ -9,6 +9,9 @@ With `at(j, t) = j * stride + t * dilation - low` in every spatial dimension,
 where x is 0 outside its borders. Each is the derivative of the other two, so nothing else is needed for derivatives of
 any order, and `convolve_input` is what PyTorch calls a transposed convolution.
 
+Larger ones of float32 and float64 in one and two dimensions are computed by generated kernels (`convplan`), where there
+are any; what follows is for all others.
+
 Note [Columns]. The windows of some images are copied into a matrix of (C * taps, positions), one product does the
 rest. A matrix of about 1.5 MB stays in the cache between the copy and the product: the time of the product alone plus
 10 to 30 percent, about that of PyTorch with one thread. All images at once take 1.5 times as long.
@@ -24,7 +27,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from .memory import HALVES
+from . import convplan
+from .halves import HALVES
 
 Array = np.ndarray
 Sizes = tuple[int, ...]
@@ -130,6 +134,9 @@ def convolve(
     size: Sizes,
 ) -> Array:
     """y of (N, O, *size) from x of (N, C, *sizes) and w of (O, C / groups, *kernel)."""
+    found = convplan.convolve(x, w, bias, stride, low, dilation, groups, size)
+    if found is not None:
+        return found
     n, o, positions = x.shape[0], w.shape[0], math.prod(size)
     view = windows(x, w.shape[2:], stride, low, dilation, size)  # (N, C, *K, *P)
     w = w.reshape(groups, o // groups, math.prod(w.shape[1:]))
@@ -169,6 +176,9 @@ def convolve_input(
     With a stride of 1 it is a convolution of y with the kernel turned around; copying windows then takes half the time
     of adding them up, if there are not many more of them.
     """
+    found = convplan.convolve_input(y, w, bias, stride, low, dilation, groups, size)
+    if found is not None:
+        return found
     if set(stride) == {1} and w.shape[0] <= 2 * w.shape[1] * groups:
         turned = w.reshape(groups, w.shape[0] // groups, *w.shape[1:]).swapaxes(1, 2)
         turned = np.flip(turned, tuple(range(3, turned.ndim))).copy().reshape(-1, w.shape[0] // groups, *w.shape[2:])
@@ -218,6 +228,9 @@ def fold(columns: Array, out: Array, stride: Sizes, low: Sizes, dilation: Sizes)
 @_widened
 def convolve_weight(x: Array, y: Array, stride: Sizes, low: Sizes, dilation: Sizes, groups: int, size: Sizes) -> Array:
     """w of (O, C / groups, *size) from x of (N, C, *sizes) and y of (N, O, *positions)."""
+    found = convplan.convolve_weight(x, y, stride, low, dilation, groups, size)
+    if found is not None:
+        return found
     n, o, each, rank = x.shape[0], y.shape[1], x.shape[1] // groups, len(size)
     view = windows(x, size, stride, low, dilation, y.shape[2:])  # (N, C, *K, *P)
     positions, rows = math.prod(y.shape[2:]), each * math.prod(size)

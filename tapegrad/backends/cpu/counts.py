@@ -309,7 +309,7 @@ def _uniforms(gen: Generator, n: int) -> np.ndarray:
     return ((words[0::2] << np.uint64(32) | words[1::2]) & np.uint64(2**53 - 1)) * 2.0**-53
 
 
-class _Uniforms:
+class Uniforms:
     """A stream that is read ahead and put back to what was used."""
 
     def __init__(self, gen: Generator):
@@ -334,7 +334,7 @@ class _Uniforms:
 
 def _accepted(gen: Generator, n: int, attempt: Callable) -> np.ndarray:
     """The first n numbers that `attempt(u, v)` accepts; it gives the numbers and which of them."""
-    stream, found = _Uniforms(gen), []
+    stream, found = Uniforms(gen), []
     while n:
         pairs = min(n + n // 4 + 16, _PLACES)
         u = stream.get(2 * pairs)[: 2 * pairs]
@@ -349,7 +349,7 @@ def _accepted(gen: Generator, n: int, attempt: Callable) -> np.ndarray:
 
 def _chain(gen: Generator, n: int, length: float, taken: Callable) -> np.ndarray:
     """How many uniforms each of n numbers takes; `taken(u)` gives it for every place, 0 where u ends too soon."""
-    stream, found = _Uniforms(gen), []
+    stream, found = Uniforms(gen), []
     while n:
         u = stream.get(int(min(n * length * 1.1 + 32 * length + 64, max(_PLACES, 64 * length))))
         counts = taken(u).tolist()

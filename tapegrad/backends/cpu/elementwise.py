@@ -211,15 +211,17 @@ def direct(root: expr.Expr, parameters: tuple[str, ...]) -> Callable[..., Any] |
     if not worth_generating(root):
         return found
     generated, ufunc = _generated(root, parameters, frozenset(), 0), found
+    few = root.op not in VECTORIZED
 
     def unary(x: np.ndarray, out: np.ndarray | None = None) -> Any:
-        if x.size < LARGE:
+        if x.size < (FEW if few else LARGE):
             return ufunc(x) if out is None else ufunc(x, out=out)
         found = generated((x,), out)
         return ufunc(x, out=out) if found is None else found
 
     def binary(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> Any:
-        if x.size < LARGE and y.size < LARGE:
+        least = FEW if few else LARGE
+        if x.size < least and y.size < least:
             return ufunc(x, y) if out is None else ufunc(x, y, out=out)
         found = generated((x, y), out)
         return ufunc(x, y, out=out) if found is None else found
@@ -229,7 +231,11 @@ def direct(root: expr.Expr, parameters: tuple[str, ...]) -> Callable[..., Any] |
 
 # ---- machine code for large arrays ---------------------------------------------------------------------------------
 
-LARGE = 16384  # elements; below, a call that NumPy and generated code share costs more than they differ by
+LARGE = 16384  # elements; below, a function that NumPy has as vector code is not worth the longer way to ours
+FEW = (
+    512  # the same for formulas and for what NumPy computes one by one: at 1,000 elements it takes 2 to 4 times as long
+)
+VECTORIZED = frozenset("exp log sin cos tanh sqrt exp2".split())  # in NumPy, on all processors that matter here
 SHARED = 1 << 20  # elements from which threads share the work, if there are several: together they need 3 to 19% more
 _UNKNOWN = object()
 
@@ -244,14 +250,14 @@ def _generated(
     root: expr.Expr, parameters: tuple[str, ...], scalars: frozenset[str], lead: int
 ) -> Callable[[tuple, np.ndarray | None], Any]:
     """A function of the operands and `out` that runs machine code, or returns None if there is none for them."""
-    made: dict[tuple, np.ufunc | None] = {}
+    made: dict[tuple, Any] = {}
     number = [p in scalars for p in parameters]
 
     def run(args: tuple, out: np.ndarray | None) -> Any:
         real = args[lead].dtype
         if real != FLOAT32 and real != FLOAT64:
             return None
-        operands = [np.array(a, real) if n else a for a, n in zip(args, number)]
+        operands = [np.array(a, real) if n else a for a, n in zip(args, number)] if scalars else args
         key = tuple([getattr(a, "dtype", None) for a in operands])
         found = made.get(key, _UNKNOWN)
         if found is _UNKNOWN:
@@ -318,7 +324,7 @@ def kernel(
     def run(*args: Any, out: np.ndarray | None = None) -> Any:
         # numbers without dimensions are not arrays to NumPy and cannot be written over
         first = args[lead]
-        if first.size >= LARGE and generated is not None:
+        if first.size >= FEW and generated is not None:
             found = generated(args, out)
             if found is not None:
                 return found

@@ -11,17 +11,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .elementwise import HALVES
+from .halves import wide
 from .index import scatter_rows
 
 Array = np.ndarray
 
 
 BLOCK = 65536  # numbers of rows that are worked on at a time, tap after tap: they stay in the cache
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(np.float32) if x.dtype in HALVES else x
 
 
 def _blocks(m: int, width: int) -> Iterator[slice]:
@@ -45,22 +41,22 @@ def _taken(x: Array, places: Array | None, block: slice) -> Array:
 
 def mix(x: Array, weight: Array | None, source: Array | None, target: Array | None, count: int) -> Array:
     """(count, D): the sum of `weight[t, m] * x[source[t, m]]` over the entries, at row `target[t, m]`."""
-    wide = _wide(x)
-    out = np.zeros((count, x.shape[1]), wide.dtype)
+    table = wide(x)
+    out = np.zeros((count, x.shape[1]), table.dtype)
     if source is not None and target is not None and len(source) == 1:
-        if _many(source, count * len(wide)) and np.isfinite(wide).all():
-            return _matrix(weight, source[0], target[0], count, wide).astype(x.dtype, copy=False)
+        if _many(source, count * len(table)) and np.isfinite(table).all():
+            return _matrix(weight, source[0], target[0], count, table).astype(x.dtype, copy=False)
         source, target, weight = _as_taps(source, target, weight, count)
     taps = source if source is not None else target
     assert taps is not None
-    if not len(wide) or not out.size:
+    if not len(table) or not out.size:
         return out.astype(x.dtype, copy=False)
     if weight is not None:
-        weight = weight.astype(wide.dtype, copy=False)
+        weight = weight.astype(table.dtype, copy=False)
     whole = target is not None and x.shape[1] > 8  # rows that are added somewhere are better sorted all at once
     for block in _blocks(taps.shape[1], 0 if whole else x.shape[1]):
         for t in range(len(taps)):
-            rows = _taken(wide, None if source is None else source[t], block)
+            rows = _taken(table, None if source is None else source[t], block)
             if weight is not None:
                 factor = weight[t, block, None]
                 rows = np.multiply(rows, factor, out=None if source is None else rows)
@@ -123,7 +119,7 @@ def _add(out: Array, target: Array, rows: Array) -> None:
 
 def match(y: Array, x: Array, target: Array | None, source: Array | None) -> Array:
     """(T, M): the inner products of the rows of y and x that each entry names."""
-    left, right = _wide(y), _wide(x)
+    left, right = wide(y), wide(x)
     taps = source if source is not None else target
     assert taps is not None
     out = np.zeros(taps.shape, left.dtype)

@@ -13,11 +13,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ...errors import message
-from .counts import Reader, each
+from .counts import Reader, Uniforms, each
 from .generator import Generator
 from .special import digamma
 
@@ -37,7 +38,9 @@ def standard_gamma(gen: Generator, shape: np.ndarray) -> np.ndarray:
     the type. Bit-equal.
     """
     _need_wide("standard_gamma", shape)
-    return np.maximum(each(gen, _gamma, shape, *_constants(shape)), np.finfo(shape.dtype).tiny)
+    tiny = np.finfo(shape.dtype).tiny
+    found = _of_gammas(gen, shape.reshape(-1, 1), shape.dtype, lambda gammas: np.maximum(gammas, tiny))
+    return found.reshape(shape.shape)
 
 
 _THIRD, _SQUEEZE = np.float32(1 / 3), float(np.float32(0.0331))
@@ -68,16 +71,263 @@ def _gamma(reader: Reader, shape: float, d: float, power: float) -> float:
             return scale * d * v
 
 
+# Note: certain attempts
+# How many uniforms a number takes depends on its shape, so the way through the stream is followed number by number. But
+# most attempts end alike for all shapes of a block: the bound of ln u grows with d, so it is enough to know it for the
+# least and the largest d. That is decided for all places of the stream at once, in float32 with a margin; for attempts
+# that end differently, the d is found from which on they are accepted. The few that are still in doubt are made one by
+# one. The numbers follow when all places are known: with NumPy's functions, which may differ from the C library's in the
+# last bits, unless those bits decide how the result is rounded.
+# A million float32 numbers take 0.4 s; one by one 2.2 s.
+
+_FEW = 256  # fewer numbers are made one by one
+_PLACES, _ROOM = 1 << 16, 512  # uniforms at a time, and how many the last number of them may need
+_ACCEPTED, _REFUSED, _OPEN = 1, 2, 3
+_TOLD, _SAFE = 1e4, 1e-5  # the largest d for which float64 tells well enough where acceptance begins
+_MARGIN, _FLAT = 3e-4, 100.0  # from this d on the bound is nearly 0, and float32 does not tell
+_HALF_UNIT, _DOUBT = 2**28, 2**7  # half a unit of float32 in the bits of float64, and how many may be wrong
+
+
+def _of_gammas(gen: Generator, shape: np.ndarray, dtype: np.dtype, finish: Callable) -> np.ndarray:
+    """`finish` of the rows of `_gamma` of every element of `shape`, (rows, k), in type `dtype`."""
+    constants = _constants(shape)
+    if shape.size < _FEW or not (shape > 0).all():
+        return finish(each(gen, _gamma, shape, *constants)).astype(dtype)
+    draws = _Draws(gen, *(x.astype(np.float64).reshape(-1) for x in (shape, *constants)))
+    if dtype == np.float64:
+        return finish(draws.numbers(_exactly).reshape(shape.shape))
+    found = finish(draws.numbers(lambda function, *x: getattr(np, function)(*x)).reshape(shape.shape))
+    doubtful = (found.view(np.int64) + (_HALF_UNIT + _DOUBT)) % (2 * _HALF_UNIT) < 2 * _DOUBT
+    rows = doubtful.any(-1).nonzero()[0]
+    if len(rows):
+        parts = np.arange(shape.size).reshape(shape.shape)[rows]
+        found[rows] = finish(draws.numbers(_exactly, parts.reshape(-1)).reshape(parts.shape))
+    return found.astype(dtype)
+
+
+def _exactly(function: str, *x: np.ndarray) -> np.ndarray:
+    """A function of the C library on arrays."""
+    call = getattr(math, function)
+    return np.fromiter(map(call, *(a.tolist() for a in x)), np.float64, len(x[0]))
+
+
+class _Draws:
+    """The uniforms that gamma numbers of some shapes are made of: Note: certain attempts."""
+
+    def __init__(self, gen: Generator, shape: np.ndarray, d: np.ndarray, power: np.ndarray):
+        n, done = len(shape), 0
+        self.below, self.d, self.power = shape < 1, d, power
+        self.pair, self.begin, self.second = np.empty((2, n)), np.empty(n), np.empty(n, np.bool_)
+        self.exact = np.full(n, np.nan)
+        stream, way = Uniforms(gen), _Way(gen.spare)
+        while done < n:
+            u = stream.get(min(_PLACES, 4 * (n - done)) + _ROOM)
+            ahead = slice(done, done + _PLACES)
+            found, exact, begins = way.follow(u, shape[ahead], d[ahead], power[ahead])
+            places = np.array(found)
+            part = slice(done, done + len(places))
+            self.second[part] = second = places < 0
+            at = np.where(second, ~places, places)
+            self.pair[0, part], self.pair[1, part] = u[at], u[at + 1]
+            begin = np.where(second, at + 3, at - 1)
+            begin[list(begins)] = list(begins.values())
+            self.begin[part] = u[begin]
+            self.exact[part][list(exact)] = list(exact.values())
+            done = part.stop
+            stream.use(way.leave(done == n))
+        gen.spare = way.spare
+        stream.close()
+
+    def numbers(self, compute: Callable, part: Any = slice(None)) -> np.ndarray:
+        """The gamma numbers; `compute(name, ...)` is a function by its name."""
+        (u, w), second, below, exact = self.pair[:, part], self.second[part], self.below[part], self.exact[part]
+        d, angle, x = self.d[part], 2 * math.pi * u, np.sqrt(-2 * compute("log1p", -w))
+        x[second] *= compute("sin", angle[second])
+        x[~second] *= compute("cos", angle[~second])
+        y = 1 + 1 / np.sqrt(9 * d) * x
+        scale = np.ones(len(x))
+        scale[below] = compute("pow", 1 - self.begin[part][below], self.power[part][below])
+        return np.where(np.isnan(exact), scale * d * (y * y * y), exact)
+
+
+class _Way(Reader):
+    """Where in a stream of uniforms the next number begins, and whether the second normal of a pair is left for it.
+
+    The pair is then from three and two places before: one uniform decided on the attempt with its first.
+    """
+
+    def __init__(self, spare: float | None):
+        self.spare, self.half, self.used = spare, spare is not None, 0
+
+    def uniform(self) -> float:
+        self.used += 1
+        return self.there.item(self.used - 1)
+
+    def take_left(self) -> None:
+        """Make the normal that is left the `spare` one."""
+        if self.half and self.spare is None:
+            self.used -= 3
+            self.normal()
+            self.used += 1
+
+    def leave(self, last: bool) -> int:
+        """How many uniforms are done with: all that were used, but not those of a pair that is needed yet."""
+        if last:
+            self.take_left()
+        done = self.used - 3 * (self.half and not last)
+        self.used -= done
+        return done
+
+    def follow(self, u: np.ndarray, shape: np.ndarray, *constants: np.ndarray) -> tuple[list[int], dict, dict]:
+        """The places where numbers find their normal (`~place`: the second there), the numbers made exactly, and the
+        places where those begin that were refused at first."""
+        self.there = u
+        tests = _certain(u, constants[0])
+        pairs, steps = _pairs(*(flags for flags, _ in tests))
+        below = (shape < 1).tobytes()
+        alike = below.count(below[0]) == len(below)
+        first, step = below[0], steps[3 * below[0]]
+        runs = [pairs[3 * first][start::step] for start in range(step)] if alike else []
+        kinds = (2 * (shape[:-1] < 1) + (shape[1:] < 1)).astype(np.uint8).tobytes()
+        places: list[int] = []
+        exact: dict[int, float] = {}
+        begins: dict[int, int] = {}
+        keep, place, half, end, i, last = places.append, self.used, self.half, len(u) - _ROOM, 0, len(shape) - 1
+        while i <= last and place <= end:
+            if not half and alike and runs[place % step][place // step]:  # as many pairs as there are in a row
+                k = place // step
+                n = min(runs[place % step].find(0, k) - k, (last + 1 - i) // 2)
+                at, done = place + first, len(places)
+                places += [0] * (2 * n)
+                places[done::2] = range(at, at + n * step, step)
+                places[done + 1 :: 2] = range(~at, ~at - n * step, -step)
+                place += n * step
+                i += 2 * n
+                if n:
+                    continue
+            elif not half and i < last:
+                kind = kinds[i]
+                if pairs[kind][place]:
+                    at = place + (kind >> 1)
+                    keep(at)
+                    keep(~at)
+                    place += steps[kind]
+                    i += 2
+                    continue
+            found, after, now_half = _attempts(tests, place, half, below[i], constants[0], i)
+            if found is None:
+                self.used, self.half = place, half
+                self.take_left()
+                exact[i] = _gamma(self, shape.item(i), *(c.item(i) for c in constants))
+                found, after, now_half = 0, self.used, self.spare is not None
+                self.spare = None
+            elif after > place + 3 + below[i] or (half and after > place + 1 + below[i]):
+                begins[i] = place
+            keep(found)
+            place, half = after, now_half
+            i += 1
+        self.used, self.half = place, half
+        return places, exact, begins
+
+
+def _attempts(tests: list, place: int, half: bool, below: int, d: np.ndarray, i: int) -> tuple[int | None, int, bool]:
+    """Where the number that begins at `place` finds its normal (None: not known), where the next begins, and whether a
+    normal is left then."""
+    first, third, fourth = tests
+    second = fourth if below else third
+    place += below
+    while True:
+        flags, critical = second if half else first
+        flag = flags[place]
+        if flag == _OPEN:
+            own = d.item(i)
+            flag = _REFUSED if own < critical.item(0, place) else _ACCEPTED if own > critical.item(1, place) else 0
+        found = ~(place - 3 - below) if half else place
+        place += 1 if half else 3
+        half = not half
+        if flag != _REFUSED:
+            return found if flag else None, place, half
+        second, below = third, 0
+
+
+def _pairs(first: bytes, third: bytes, fourth: bytes) -> tuple[list[bytes], list[int]]:
+    """For two numbers in turn, by the kind (2 for a first, 1 for a second of shape below 1): the places where they can
+    begin so that both are accepted at once, with the normals of one pair, and how many uniforms they take."""
+    one, *two = (np.frombuffer(flags, np.uint8) == _ACCEPTED for flags in (first, third, fourth))
+    pairs, steps = [], []
+    for kind in range(4):
+        a, b = divmod(kind, 2)
+        both = np.zeros(len(one), np.bool_)
+        n = len(one) - _ROOM
+        np.logical_and(one[a : a + n], two[b][a + b + 3 :][:n], out=both[:n])
+        pairs.append(both.tobytes())
+        steps.append(4 + a + b)
+    return pairs, steps
+
+
+def _certain(u: np.ndarray, d: np.ndarray) -> list[tuple[bytes, np.ndarray]]:
+    """How attempts end: flags, and limits of the d from which on they are accepted, where that is open. By the place of a
+    pair with its first normal; by that of the uniform with the second of the pair three, and four, places before."""
+    v = u.astype(np.float32)
+    least, largest = float(d.min()), float(d.max())
+    with np.errstate(all="ignore"):
+        logarithm = np.log(1 - v)
+        size, angle = np.sqrt(-2 * logarithm[1:]), v[:-1] * np.float32(2 * math.pi)
+
+        def test(function: Callable, *turns: tuple[int, int]) -> list[tuple[bytes, np.ndarray]]:
+            x = size * function(angle)
+            low = _bound(x, min(least, _FLAT))
+            high = low if least == largest < _FLAT else _bound(x, largest) if largest < _FLAT else np.zeros_like(x)
+            low, high = low - np.float32(_MARGIN), high + np.float32(_MARGIN)
+            known = x > -2.99 * math.sqrt(least)  # y > 0
+            found = []
+            for after, place in turns:
+                flags, n = np.zeros(len(v), np.uint8), len(v) - after
+                there, part = logarithm[after:], flags[place : place + n]
+                np.copyto(part, _OPEN if largest < _TOLD else 0)
+                part[there < low[:n]] = _ACCEPTED
+                part[there > high[:n]] = _REFUSED
+                part *= known[:n]
+                critical, open_ = np.empty((2, len(v))), (part == _OPEN).nonzero()[0]
+                exact = np.sqrt(-2 * np.log1p(-u[open_ + 1])) * function(2 * math.pi * u[open_])
+                critical[:, open_ + place] = _critical(exact, np.log(1 - u[open_ + after]), least, largest)
+                found.append((flags.tobytes(), critical))
+            return found
+
+        return test(np.cos, (2, 0)) + test(np.sin, (3, 3), (4, 4))
+
+
+def _bound(x: np.ndarray, d: Any) -> np.ndarray:
+    """What ln u must be below of, with the normal x."""
+    y = x * (1 / np.sqrt(9 * np.asarray(d, x.dtype))) + 1
+    y = y * y * y
+    return x * x * np.asarray(0.5, x.dtype) + np.asarray(d, x.dtype) * (1 - y + np.log(y))
+
+
+def _critical(x: np.ndarray, logarithm: np.ndarray, least: float, largest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of the d for which the bound is `logarithm`, by halving the range of ln d."""
+    low, high = np.full(len(x), math.log(least)), np.full(len(x), math.log(largest))
+    for _ in range(6):
+        middle = 0.5 * (low + high)
+        above = _bound(x, np.exp(middle)) > logarithm
+        high, low = np.where(above, middle, high), np.where(above, low, middle)
+    return np.exp(low) * (1 - _SAFE), np.exp(high) * (1 + _SAFE)
+
+
 def dirichlet(gen: Generator, concentration: np.ndarray) -> np.ndarray:
     """Points of the simplex (..., k): gamma numbers of these shapes over their sum, in float64, inside of (0, 1).
 
     Bit-equal for k < 16; further on the sum is taken in another order.
     """
     _need_wide("dirichlet", concentration)
-    wide = concentration.astype(np.float64)
-    gammas = np.maximum(each(gen, _gamma, wide, *_constants(wide)), np.finfo(np.float64).tiny)
-    share, limits = gammas / _row_sum(gammas), np.finfo(concentration.dtype)
-    return np.clip(share, limits.tiny, 1 - limits.epsneg).astype(concentration.dtype)
+    limits = np.finfo(concentration.dtype)
+
+    def shares(gammas: np.ndarray) -> np.ndarray:
+        gammas = np.maximum(gammas, np.finfo(np.float64).tiny)
+        return np.clip(gammas / _row_sum(gammas), limits.tiny, 1 - limits.epsneg)
+
+    rows = concentration.astype(np.float64).reshape(-1, concentration.shape[-1])
+    return _of_gammas(gen, rows, concentration.dtype, shares).reshape(concentration.shape)
 
 
 def _row_sum(x: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import message
-from .halves import narrow, widen
-from .memory import HALVES
+from .halves import HALVES, narrow, widen
 
 
 def check_types(where: str, *arrays: np.ndarray) -> None:

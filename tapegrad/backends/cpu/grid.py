@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import entries
-from .memory import HALVES
+from .halves import HALVES
 
 Array = np.ndarray
 Sizes = tuple[int, ...]

@@ -1,18 +1,18 @@
-"""Optimizer updates on NumPy: several scalar expressions compiled to one function that writes its arrays in place.
+"""Optimizer updates on NumPy: several scalar expressions compiled to functions that write their arrays in place.
 
 A rule of `optim` gives, for one element, the new value of a parameter and of its state as expressions of the old
 ones. `Update` splits them: what consists of numbers alone (learning rate, bias corrections) is evaluated once per step
-in double precision; the rest becomes one function with one NumPy call per operator. Large arrays are passed to it in
-pieces, so that temporaries stay in cache and memory is read and written once, and the pieces of the largest are shared
-between threads.
+in double precision; the rest becomes a function with one NumPy call per operator, or one of `axpby` for two products
+and their sum. Large arrays are passed to it in pieces, so that temporaries stay in cache and memory is read and written
+once, and the pieces of the largest are shared between threads.
 
-Invariant of the generated function: an array that holds a new value is never written again, and one that holds an old
+Invariant of the generated functions: an array that holds a new value is never written again, and one that holds an old
 value is written only after its last reader.
 """
 
 from __future__ import annotations
 
-import functools
+import ctypes
 import math
 import re
 import threading
@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import codegen
 from ...ir import expr
-from . import threads, workers
+from . import axpby, threads, workers
 from .elementwise import FLOAT32, FUNCTIONS, HALVES
 
 # Elements of one piece: arrays that do not fit the last-level cache are read and written once, and calls cost little
@@ -51,24 +52,26 @@ class Update:
 
     Args:
         outputs: the expression of each new value, by the name of the variable that it replaces.
-        arrays: the variables that are arrays, in the order in which they are passed.
+        arrays: the variables that are arrays, in the order in which they are passed: parameter, gradient, state.
         numbers: the variables that are Python numbers, in the order in which they are passed.
     """
 
     def __init__(self, outputs: dict[str, expr.Expr], arrays: tuple[str, ...], numbers: tuple[str, ...]):
-        wide = {name: root for name, root in outputs.items() if name in arrays}
+        self.wide = {name: root for name, root in outputs.items() if name in arrays}
         self.new_numbers = tuple(name for name in outputs if name not in arrays)
-        self.written = tuple(arrays.index(name) for name in wide)
-        self._wide, self._arrays = wide, arrays
-        body = _Body(wide, arrays)
-        names = [f"{name}_" for name in arrays] + [f"n{i}" for i in range(len(body.numbers))] + body.temporaries
-        self.source = _source("piece", names, body.lines)
-        self.temporaries = len(body.temporaries)
-        self.piece: Callable[..., None] = _functions(self.source)["piece"]
-        fixed = "".join(f"{expr.show(x)}, " for x in body.numbers)
+        self.written = tuple(arrays.index(name) for name in self.wide)
+        self.arrays = arrays
+        self.texts: dict[str, str] = {}  # of the numbers that array calls take, and their names: n0, n1, ...
+        self._small = _Body(self.wide, arrays, self.texts)
+        self._large = _Body(self.wide, arrays, self.texts, fuse=True)
+        self._in_parts: dict[bool, Parts] = {}
+        self.piece, self.large_piece = self._piece(self._small), self._piece(self._large)
+        self.parts(True), self.parts(False)  # all numbers are known from here on
+        fixed = "".join(f"{text}, " for text in self.texts)
         kept = "".join(f"{expr.show(outputs[name])}, " for name in self.new_numbers)
         text = f"lambda {', '.join(numbers)}: (({fixed}), ({kept}))"
         self._numbers: Callable[..., tuple[tuple, tuple]] = eval(text, dict(NUMBER_FUNCTIONS))
+        self._kernels: dict[np.dtype, Callable[..., None] | None] = {}
 
     def numbers(self, dtype: np.dtype, *values: float) -> tuple[list[np.ndarray], tuple[float, ...]]:
         """What the array calls take as numbers, and the new values of the state that is a number."""
@@ -76,27 +79,59 @@ class Update:
         fixed, kept = self._numbers(*values)
         return [np.array(value, working) for value in fixed], kept
 
-    @functools.cached_property
-    def parts(self) -> Parts:
-        """The update in three parts, for small parameters side by side whose state lies in one buffer; and as a whole.
+    def _piece(self, body: _Body) -> Piece:
+        names = [f"{name}_" for name in self.arrays] + body.temporaries
+        source = _source("piece", [*names, "numbers"], body.lines, {"numbers": list(self.texts.values())})
+        return Piece(_functions(source)["piece"], len(body.temporaries))
 
-        What reads a parameter or its gradient is computed for each of them, then everything else for the whole buffer
-        at once, and at the end, for each, what needs the parameter or its gradient again: fewer and longer calls.
+    def parts(self, large: bool) -> Parts:
+        """The update as a whole, and in three parts for parameters whose state and gradients lie side by side.
+
+        What reads a parameter is computed for each of them, then everything else for all the buffers at once, and at
+        the end, for each, what needs the parameter again: fewer and longer calls.
+
+        Args:
+            large: whether the parameters are so large that `axpby` is worth its call for each of them.
         """
-        whole, body = _Body(self._wide, self._arrays), _Body(self._wide, self._arrays, in_parts=True)
-        ends, state = [[f"{name}_" for name in names] for names in (self._arrays[:2], self._arrays[2:])]
-        numbers = [f"n{i}" for i in range(len(body.numbers))]
-        lists = {"state": state, "numbers": numbers, "temporaries": whole.temporaries}
-        source = _source("whole", [*ends, *lists], whole.lines, lists)
+        found = self._in_parts.get(large)
+        if found is None:
+            found = self._in_parts[large] = self._make_parts(large)
+        return found
+
+    def _make_parts(self, large: bool) -> Parts:
+        whole = self._large if large else self._small
+        body = _Body(self.wide, self.arrays, self.texts, True, "" if large else self.arrays[0], in_parts=True)
+        p, g, *state = (f"{name}_" for name in self.arrays)
+        lists = {"state": state, "numbers": list(self.texts.values()), "temporaries": whole.temporaries}
+        source = _source("whole", [p, g, *lists], whole.lines, lists)
         if body.crossing or body.part_of.count(1) < 4:  # nothing to gain
             return Parts(_functions(source)["whole"], len(whole.temporaries))
-        lists["temporaries"] = body.temporaries
-        names = {"gather": [*ends, *lists], "middle": [*lists], "scatter": [*ends, *lists]}
-        for k, name in enumerate(names):
+        lists = {"buffers": [g, *state], "numbers": lists["numbers"], "temporaries": body.temporaries}
+        heads = {"gather": [p, *lists], "middle": [*lists], "scatter": [p, *lists]}
+        for k, name in enumerate(heads):
             lines = [line for line, part in zip(body.lines, body.part_of) if part == k]
-            source += _source(name, names[name], lines, lists)
+            source += _source(name, heads[name], lines, lists)
         made = _functions(source)
-        return Parts(made["whole"], len(body.temporaries), made["gather"], made["middle"], made["scatter"])
+        gather = made["gather"] if 0 in body.part_of else None
+        most = max(len(body.temporaries), len(whole.temporaries))
+        return Parts(made["whole"], most, gather, made["middle"], made["scatter"])
+
+    def kernel(self, dtype: np.dtype) -> Callable[..., None] | None:
+        """The update as machine code, a function of addresses (`codegen.updates`); None where there is none."""
+        if dtype not in self._kernels:
+            self._kernels[dtype] = self._generate(dtype)
+        return self._kernels[dtype]
+
+    def _generate(self, dtype: np.dtype) -> Callable[..., None] | None:
+        if dtype not in PLAIN or not codegen.jit.available() or not axpby.reads_objects():
+            return None
+        real = codegen.jit.NAMES[dtype]
+        roots = {name: _with_numbers(root, self.arrays, self.texts) for name, root in self.wide.items()}
+        try:
+            routines = codegen.updates.update(roots, self.arrays, len(self.texts), real, codegen.jit.lanes(real))
+        except codegen.updates.Unsupported:
+            return None
+        return codegen.jit.function(routines, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p])
 
     def run(self, arrays: Sequence[np.ndarray], numbers: list[np.ndarray]) -> None:
         """Update the arrays, all of one shape and dtype, in place."""
@@ -105,7 +140,8 @@ class Update:
         for a in arrays:
             plain = plain and a.flags.c_contiguous
         if plain and first.size <= PIECE:
-            self.piece(*arrays, *numbers, *_scratch(self.temporaries, first.dtype, first.shape))
+            function, temporaries = self.piece if first.size < axpby.WORTH else self.large_piece
+            function(*arrays, *_scratch(temporaries, first.dtype, first.shape), numbers)
             return
         flat = [_flat(a) for a in arrays]
         ranges = _ranges(flat[0].size)
@@ -124,24 +160,33 @@ class Update:
         for start in part:
             pieces = [a[start : min(start + PIECE, part.stop)] for a in flat]
             wide = [a.astype(FLOAT32) for a in pieces] if half else pieces
-            self.piece(*wide, *numbers, *_scratch(self.temporaries, working, wide[0].shape))
+            function, temporaries = self.piece if wide[0].size < axpby.WORTH else self.large_piece
+            function(*wide, *_scratch(temporaries, working, wide[0].shape), numbers)
             if half:  # rounded once
                 for i in self.written:
                     pieces[i][...] = wide[i]
 
 
+class Piece(NamedTuple):
+    """An update of contiguous arrays."""
+
+    function: Callable[..., None]  # of the arrays, the temporaries, and the list of numbers
+    temporaries: int
+
+
 class Parts(NamedTuple):
-    """An update as functions of p, g, and lists: state, numbers, temporaries."""
+    """An update as functions of p, g, and lists: state, numbers, temporaries; `buffers` are those of g and state."""
 
     whole: Callable[..., None]  # of p, g, state, numbers, temporaries
     temporaries: int
-    gather: Any = None  # of the same; None if there is only `whole`
-    middle: Any = None  # of state, numbers, temporaries
-    scatter: Any = None  # of p, g, state, numbers, temporaries
+    gather: Any = None  # of p, buffers, numbers, temporaries; None if there is nothing to do
+    middle: Any = None  # of buffers, numbers, temporaries; None if there is only `whole`
+    scatter: Any = None  # of p, buffers, numbers, temporaries
 
 
 def _functions(source: str) -> dict[str, Any]:
-    scope: dict[str, Any] = {"__name__": "tapegrad.optim.kernel", "copyto": np.copyto, **FUNCTIONS}
+    scope: dict[str, Any] = {"__name__": "tapegrad.optim.kernel", "copyto": np.copyto, "axpby": axpby.axpby()}
+    scope |= FUNCTIONS
     exec(compile(source, "<tapegrad update>", "exec"), scope)
     return scope
 
@@ -204,61 +249,89 @@ def _source(name: str, parameters: list[str], lines: list[Line], lists: dict[str
     return f"def {name}({', '.join(parameters)}):\n{text}"
 
 
-class _Body:
-    """The text of the array function, made operator by operator, with the place where each value lies."""
+def _with_numbers(root: expr.Expr, arrays: tuple[str, ...], texts: dict[str, str]) -> expr.Expr:
+    """The expression with variables n0, n1, ... for what consists of numbers alone."""
+    if root.variables.isdisjoint(arrays):
+        return expr.Var(texts[expr.show(root)])
+    return expr.Expr(root.op, *(_with_numbers(a, arrays, texts) for a in root.args)) if root.args else root
 
-    def __init__(self, outputs: dict[str, expr.Expr], arrays: tuple[str, ...], in_parts: bool = False):
+
+class _Body:
+    """The text of an array function, made operator by operator, with the place where each value lies.
+
+    Args:
+        outputs, arrays: as for `Update`.
+        texts: the names of numbers by formula; those that this function needs are added.
+        fuse: whether `axpby` computes sums of products with numbers.
+        keep: a variable whose readers are left as they are.
+        in_parts: whether the lines are in three parts, and the gradient is a buffer that may be written.
+    """
+
+    def __init__(
+        self,
+        outputs: dict[str, expr.Expr],
+        arrays: tuple[str, ...],
+        texts: dict[str, str],
+        fuse: bool = False,
+        keep: str = "",
+        in_parts: bool = False,
+    ):
+        if fuse and axpby.axpby() is not None:
+            outputs = _fuse(outputs, arrays, keep)
         self.outputs = outputs
-        order = list({id(x): x for root in outputs.values() for x in expr.walk(root)}.values())
+        order = _walk(outputs)
         self._wide = {id(x) for x in order if not x.variables.isdisjoint(arrays)}
         wide = [x for x in order if id(x) in self._wide]
-        # the operands without arrays: n0, n1, ... of the function
-        self.numbers = list({id(a): a for x in wide for a in x.args if id(a) not in self._wide}.values())
-        parts = self._parts(order, arrays) if in_parts else dict.fromkeys(map(id, order), 0)
+        parts = self._parts(order, arrays[0]) if in_parts else dict.fromkeys(map(id, order), 0)
         order.sort(key=lambda x: parts.get(id(x), 0))
-        self._readers = dict.fromkeys(map(id, order), 0)
-        for read in (*(a for x in order for a in x.args), *outputs.values()):  # a result is read at the end, too
-            self._readers[id(read)] += 1
+        self._readers = _count_readers(outputs)
         self._place = {id(x): f"{x.name}_" for x in order if isinstance(x, expr.Var) and x.name in arrays}
-        self._place |= {id(x): f"n{i}" for i, x in enumerate(self.numbers)}
+        for number in (a for x in wide for a in x.args if id(a) not in self._wide):
+            self._place[id(number)] = texts.setdefault(expr.show(number), f"n{len(texts)}")
         self._ours = {f"{name}_" for name in outputs}  # places that may be written
         self._free = self._ours - set(self._place.values())  # those whose value nobody will read
+        if in_parts:
+            self._ours.add(f"{arrays[1]}_")
         self.temporaries: list[str] = []
-        made = [x for x in order if id(x) in self._wide and x.args]
-        self.lines = [self._emit(x) for x in made]
-        self.part_of = [parts[id(x)] for x in made]
-        # what an operator makes in memory of its own is lost between parts
-        fresh = {id(x) for x, line in zip(made, self.lines) if line[3]}
-        reads = [(a, parts[id(x)]) for x in made for a in x.args] + [(root, 2) for root in outputs.values()]
-        self.crossing = any(id(a) in fresh and parts[id(a)] != part for a, part in reads)
+        self.lines: list[Line] = []
+        self.part_of: list[int] = []
+        fresh = {}  # the part of what an operator makes in memory of its own: it is lost between parts
+        for x in order:
+            if id(x) in self._wide and x.args:
+                lines = self._emit(x)
+                self.lines += lines
+                self.part_of += [parts[id(x)]] * len(lines)
+                if lines[-1][3]:
+                    fresh[id(x)] = parts[id(x)]
+        reads = [(a, parts.get(id(x), 0)) for x in order for a in x.args] + [(root, 2) for root in outputs.values()]
+        self.crossing = any(fresh.get(id(a), part) != part for a, part in reads)
         moves = self._moves()
         self.lines += moves
         self.part_of += [2] * len(moves)
 
-    def _parts(self, order: list[expr.Expr], arrays: tuple[str, ...]) -> dict[int, int]:
-        """For each value: 0 if it needs p or g and nothing that is computed in parts 1 and 2; 2 if it needs p or g and
-        more; 1 if it needs neither.
+    def _parts(self, order: list[expr.Expr], end: str) -> dict[int, int]:
+        """For each value: 0 if it needs p (`end`) and nothing that is computed in parts 1 and 2; 2 if it needs p and
+        more; 1 if it does not need p.
         """
         parts: dict[int, int] = {}
         for x in order:
             if x.args and id(x) in self._wide:
                 before = max(parts.get(id(a), 0) for a in x.args)
-                ends = any(isinstance(a, expr.Var) and a.name in arrays[:2] for a in x.args)
-                parts[id(x)] = 2 if x is self.outputs.get("p") or before == 2 or (ends and before) else int(not ends)
+                needs = any(isinstance(a, expr.Var) and a.name == end for a in x.args)
+                parts[id(x)] = 2 if x is self.outputs.get(end) or before == 2 or (needs and before) else int(not needs)
         return parts
 
-    def _emit(self, x: expr.Expr) -> Line:
-        """The call that computes a value from those of its operands."""
-        call = ", ".join(self._place[id(a)] for a in x.args)
+    def _emit(self, x: expr.Expr) -> list[Line]:
+        """The call that computes a value from those of its operands, and what has to be copied before it."""
+        places = [self._place[id(a)] for a in x.args]
         released = []
-        for a in x.args:
+        for a, place in zip(x.args, places):
             self._readers[id(a)] -= 1
-            place = self._place[id(a)]
             if self._readers[id(a)] == 0 and place in self._ours:
                 released.append(place)
                 self._free.add(place)
-        fresh = expr.OPERATORS[x.op].gives == "bool" or x.op == "where"  # these cannot write over an array
-        place = "" if fresh else self._choose(x, released)
+        fresh = x.op == "where" or (x.op in expr.OPERATORS and expr.OPERATORS[x.op].gives == "bool")
+        place = "" if fresh else self._choose(x, released)  # NumPy cannot write those over an array
         if not place:
             place = f"t{len(self._place)}"
             if not fresh:
@@ -266,12 +339,18 @@ class _Body:
                 self._ours.add(place)
         self._free.discard(place)
         self._place[id(x)] = place
-        return x.op, call, place, fresh
+        if x.op != "axpby":
+            return [(x.op, ", ".join(places), place, fresh)]
+        a, y, b, z = places
+        if place == y:
+            a, y, b, z = b, z, a, y
+        before: list[Line] = [] if place == z else [("copyto", f"{place}, {z}", "", False)]
+        return [*before, ("axpby", f"{a}, {y}, {b}, {place}", "", False)]
 
     def _choose(self, x: expr.Expr, released: list[str]) -> str:
         """A place to write a value over: its own array if it is a result, else an operand's, else a dead temporary."""
         own = [f"{name}_" for name, root in self.outputs.items() if root is x]
-        dead = sorted(place for place in self._free if not place.endswith("_"))
+        dead = sorted(place for place in self._free if place[:-1] not in self.outputs)
         return next((place for place in [*(own or released), *dead] if place in self._free), "")
 
     def _moves(self) -> list[Line]:
@@ -280,3 +359,43 @@ class _Body:
         moves = [(target, place) for target, place in moves if target != place]
         ordered = sorted(moves, key=lambda move: not move[1].endswith("_"))
         return [("copyto", f"{target}, {place}", "", False) for target, place in ordered]
+
+
+# ---- two products and their sum ----------------------------------------------------------------------------------
+
+
+def _fuse(outputs: dict[str, expr.Expr], arrays: tuple[str, ...], keep: str) -> dict[str, expr.Expr]:
+    """The expressions with `axpby` of (a, x, b, y) for `a * x + b * y`, where a and b are numbers, x and y arrays."""
+    order, readers = _walk(outputs), _count_readers(outputs)
+    wide = {id(x) for x in order if not x.variables.isdisjoint(arrays)}
+    new: dict[int, expr.Expr] = {}
+
+    def term(x: expr.Expr) -> tuple[expr.Expr, expr.Expr]:
+        """A number and an array whose product it is, if nobody else reads that; else 1 and itself."""
+        if x.op == "mul" and readers[id(x)] == 1 and sum(id(a) in wide for a in x.args) == 1:
+            number, array = x.args if id(x.args[1]) in wide else reversed(x.args)
+            return number, new[id(array)]
+        return expr.Const(1), new[id(x)]
+
+    for x in order:
+        new[id(x)] = expr.Expr(x.op, *(new[id(a)] for a in x.args)) if x.args and id(x) in wide else x
+        if x.op in ("add", "sub") and all(id(a) in wide for a in x.args):
+            (a, left), (b, right) = map(term, x.args)
+            kept = keep and any(isinstance(v, expr.Var) and v.name == keep for v in (left, right))
+            if not kept and not (isinstance(a, expr.Const) and isinstance(b, expr.Const)):
+                new[id(x)] = expr.Expr("axpby", a, left, b if x.op == "add" else expr.Expr("neg", b), right)
+    return {name: new[id(root)] for name, root in outputs.items()}
+
+
+def _walk(outputs: dict[str, expr.Expr]) -> list[expr.Expr]:
+    """Every node of the expressions once, operands before operators."""
+    return list({id(x): x for root in outputs.values() for x in expr.walk(root)}.values())
+
+
+def _count_readers(outputs: dict[str, expr.Expr]) -> dict[int, int]:
+    """How often each value is read; a result is read at the end, too."""
+    order = _walk(outputs)
+    readers = dict.fromkeys(map(id, order), 0)
+    for read in (*(a for x in order for a in x.args), *outputs.values()):
+        readers[id(read)] += 1
+    return readers

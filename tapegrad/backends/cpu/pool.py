@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .conv import taps
-from .memory import HALVES
+from .halves import HALVES
 
 Array = np.ndarray
 Sizes = tuple[int, ...]

@@ -27,6 +27,7 @@ from ...errors import message
 from . import single
 from .fma import fma
 from .generator import Generator
+from .halves import BFLOAT16, FLOAT16, HALVES
 
 Shape = tuple[int, ...]
 Make = Callable[[np.ndarray], np.ndarray]
@@ -35,9 +36,7 @@ Make = Callable[[np.ndarray], np.ndarray]
 
 _BLOCK = 1 << 15  # numbers made at a time: their temporaries stay in the second-level cache
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-_FLOAT16, _BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
-_HALVES = frozenset((_FLOAT16, _BFLOAT16))
-_DIGITS = {_FLOAT16: 11, _BFLOAT16: 8, _FLOAT32: 24, _FLOAT64: 53}  # all integers up to 2**digits fit
+_DIGITS = {FLOAT16: 11, BFLOAT16: 8, _FLOAT32: 24, _FLOAT64: 53}  # all integers up to 2**digits fit
 _LIMIT = {dtype: float(ml_dtypes.finfo(dtype).max) for dtype in _DIGITS}
 _UNSIGNED = frozenset(map(np.dtype, (np.uint16, np.uint32, np.uint64)))  # PyTorch supports these in few places
 _MASK24, _MASK53 = np.uint64(2**24 - 1), np.uint64(2**53 - 1)
@@ -89,7 +88,7 @@ def _cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """x in the type of the result, by way of float32 for halves; what is too large becomes infinite."""
     if x.dtype == dtype:
         return x
-    return (x.astype(np.float32, copy=False) if dtype in _HALVES else x).astype(dtype)
+    return (x.astype(np.float32, copy=False) if dtype in HALVES else x).astype(dtype)
 
 
 def _scaled(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
@@ -334,7 +333,7 @@ def permutation(gen: Generator, n: int, dtype: np.dtype) -> np.ndarray:
         raise RuntimeError(message("permutation: the length is negative", got=n, expected="n >= 0"))
     if dtype.kind in "bc" or dtype in _UNSIGNED:
         raise NotImplementedError(message("permutation: no such stream for this type", got=dtype))
-    if n - 1 > _largest(dtype) and dtype != _BFLOAT16:
+    if n - 1 > _largest(dtype) and dtype != BFLOAT16:
         raise RuntimeError(message(f"permutation: {dtype} cannot hold every number below {n}"))
     if n >= _LONG:
         x = np.empty(n, dtype)

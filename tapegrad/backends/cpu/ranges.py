@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from .fma import fma
-from .memory import HALVES, convert
+from .halves import HALVES
+from .memory import convert
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 

@@ -5,6 +5,8 @@ is one contiguous block of rows. `z[s]` (K, B) holds what step s reads, the stat
 ones; all weights lie side by side in one matrix, [W_hh | W_ih | b], so that a step is one product and a few elementwise
 calls, and the gradients of all weights are one product after the loop.
 
+Where there are generated kernels (`recurrent_rows`), they do all this, but for projections.
+
 Note [Unequal lengths]. Sequences are sorted by falling length, as in a PackedSequence: at each step the first n columns
 are at work. All columns are computed; where a sequence starts its column takes on the initial state, where it ends the
 state is put by, and outside of it states (against overflow) and gradients are zero, so nothing there has an effect.
@@ -19,7 +21,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .rows import wide
+from . import recurrent_rows
+from .halves import wide
 
 Array = np.ndarray
 Sizes = tuple[int, ...] | None
@@ -32,12 +35,16 @@ class Steps:
 
     def __init__(self, shape: tuple[int, ...], sizes: Sizes, reverse: bool):
         self.shape, self.sizes, self.reverse = shape, sizes, reverse
-        counts = [shape[1]] * shape[0] if sizes is None else list(sizes)
-        self.steps, self.batch = len(counts), counts[0]
-        first = np.cumsum([0, *counts]).tolist()
+        if sizes is None:
+            self.steps, self.batch = shape[:2]
+            self.counts = [self.batch] * self.steps
+            self.starts, self.ends = {0: (0, self.batch)}, {self.steps - 1: (0, self.batch)}
+            return
+        self.steps, self.batch = len(sizes), sizes[0]
+        first = np.cumsum([0, *sizes]).tolist()
         order = range(self.steps)[::-1] if reverse else range(self.steps)
         self.rows = [slice(first[t], first[t + 1]) for t in order]
-        self.counts = [counts[t] for t in order]
+        self.counts = [sizes[t] for t in order]
         around = [0, *self.counts, 0]
         self.starts = {s: (around[s], n) for s, n in enumerate(self.counts) if n > around[s]}
         self.ends = {s: (around[s + 2], n) for s, n in enumerate(self.counts) if n > around[s + 2]}
@@ -123,6 +130,9 @@ def lstm(
     w_hr: Array | None,
 ) -> tuple[Array, ...]:
     """(out, h_n, c_n, z, gates, cells, tanh of the cells), the last four for the way back; c is (B, H)."""
+    plan = recurrent_rows.plan("lstm", x.dtype, w_hh.shape[1]) if w_hr is None else None
+    if plan is not None:
+        return recurrent_rows.forward(plan, steps, x, h0, c0, w_ih, w_hh, b_ih, b_hh)
     states, hidden, batch = w_hh.shape[1], w_hh.shape[0] // 4, steps.batch
     packed = _side_by_side(w_hh, w_ih, b_ih, b_hh, 4)[LSTM_ORDER].reshape(4 * hidden, -1)
     np.negative(packed[: 3 * hidden], out=packed[: 3 * hidden])  # for `_sigmoid_of_minus`
@@ -164,8 +174,12 @@ def lstm_backward(
     gates: Array,
     cells: Array,
     squashed: Array,
+    data: bool = True,
 ) -> tuple[Array | None, ...]:
-    """Gradients of (x, h0, c0, w_ih, w_hh, b, w_hr)."""
+    """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr); that of x may be left out without `data`."""
+    plan = recurrent_rows.plan("lstm", z.dtype, w_hh.shape[1]) if w_hr is None else None
+    if plan is not None:
+        return (*recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, z, gates, cells, squashed, data), None)
     states, hidden, batch = w_hh.shape[1], w_hh.shape[0] // 4, steps.batch
     packed = _side_by_side(w_hh, w_ih, None, None, 4)[LSTM_ORDER].reshape(4 * hidden, -1)
     down = np.ascontiguousarray(packed[:, :states].T)
@@ -198,7 +212,7 @@ def lstm_backward(
     dx, dw = _of_weights(steps, slopes.reshape(steps.steps, 4 * hidden, batch), z, packed, states)
     dw = dw.reshape(4, hidden, -1)[LSTM_BACK].reshape(4 * hidden, -1)
     dw_hr = None if w_hr is None else np.dot(_joined(g_out), _joined(gates[:, :hidden] * squashed).T)
-    return dx, dh0.T, dc0.T, dw[:, states:-1], dw[:, :states], dw[:, -1], dw_hr
+    return dx, dh0.T, dc0.T, dw[:, states:-1], dw[:, :states], dw[:, -1], dw[:, -1], dw_hr
 
 
 def _lstm_slopes(gates: Array, cells: Array, squashed: Array) -> tuple[Array, Array]:
@@ -234,6 +248,10 @@ def gru(
     steps: Steps, x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None
 ) -> tuple[Array, ...]:
     """(out, h_n, z, gates), the last two for the way back."""
+    plan = recurrent_rows.plan("gru", x.dtype, w_hh.shape[1])
+    if plan is not None:
+        out, hn, _, z, gates, _, _ = recurrent_rows.forward(plan, steps, x, h0, None, w_ih, w_hh, b_ih, b_hh)
+        return out, hn, z, gates
     hidden, batch = w_hh.shape[1], steps.batch
     packed = _gru_weights(w_hh, w_ih, b_ih, b_hh).reshape(4 * hidden, -1)
     np.negative(packed[: 2 * hidden], out=packed[: 2 * hidden])  # for `_sigmoid_of_minus`
@@ -262,9 +280,12 @@ def gru(
 
 
 def gru_backward(
-    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, z: Array, gates: Array
+    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, z: Array, gates: Array, data: bool = True
 ) -> tuple[Array | None, ...]:
-    """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh)."""
+    """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); that of x may be left out without `data`."""
+    plan = recurrent_rows.plan("gru", z.dtype, w_hh.shape[1])
+    if plan is not None:
+        return recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, z, gates, None, None, data)
     hidden, batch, count = w_hh.shape[1], steps.batch, steps.steps
     packed = _gru_weights(w_hh, w_ih, None, None).reshape(4 * hidden, -1)
     down = np.ascontiguousarray(packed[: 3 * hidden, :hidden].T)
@@ -312,6 +333,10 @@ def rnn(
     nonlinearity: str,
 ) -> tuple[Array, ...]:
     """(out, h_n, z), the last for the way back."""
+    plan = recurrent_rows.plan(nonlinearity, x.dtype, w_hh.shape[1])
+    if plan is not None:
+        out, h_n, _, z, _, _, _ = recurrent_rows.forward(plan, steps, x, h0, None, w_ih, w_hh, b_ih, b_hh)
+        return out, h_n, z
     hidden = w_hh.shape[1]
     packed = _side_by_side(w_hh, w_ih, b_ih, b_hh, 1)[0]
     z, h0, hn = _read(steps, x, hidden), h0.T, np.zeros((hidden, steps.batch), x.dtype)
@@ -334,9 +359,12 @@ def rnn(
 
 
 def rnn_backward(
-    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, z: Array, nonlinearity: str
+    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, z: Array, nonlinearity: str, data: bool = True
 ) -> tuple[Array | None, ...]:
-    """Gradients of (x, h0, w_ih, w_hh, b)."""
+    """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); that of x may be left out without `data`."""
+    plan = recurrent_rows.plan(nonlinearity, z.dtype, w_hh.shape[1])
+    if plan is not None:
+        return recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, z, None, None, None, data)
     hidden, batch = w_hh.shape[1], steps.batch
     packed = _side_by_side(w_hh, w_ih, None, None, 1)[0]
     down = np.ascontiguousarray(w_hh.T)
@@ -358,7 +386,7 @@ def rnn_backward(
             dh0[:, low:high] = dh[:, low:high]
             dh[:, low:high] = 0
     dx, dw = _of_weights(steps, slopes, z, packed, hidden)
-    return dx, dh0.T, dw[:, hidden:-1], dw[:, :hidden], dw[:, -1]
+    return dx, dh0.T, dw[:, hidden:-1], dw[:, :hidden], dw[:, -1], dw[:, -1]
 
 
 def widened(*arrays: Array | None) -> list:

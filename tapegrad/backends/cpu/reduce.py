@@ -11,17 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .elementwise import FLOAT32, HALVES
-from .halves import narrow, widen
+from .halves import FLOAT32, HALVES, narrow, wide, widen
 
 Axes = tuple[int, ...] | None
 FLOAT64, INT64, BOOL, UINT8 = map(np.dtype, (np.float64, np.int64, np.bool_, np.uint8))
-
-
-def wide(x: np.ndarray) -> np.ndarray:
-    """The array in the dtype in which it is computed: float32 for the halves."""
-    d = x.dtype
-    return widen(x) if d.itemsize == 2 and d in HALVES else x
 
 
 def like(found: Any, dtype: np.dtype) -> Any:

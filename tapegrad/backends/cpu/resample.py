@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .memory import HALVES
+from .halves import HALVES
 from .pool import cells
 
 Array = np.ndarray

@@ -1,26 +1,20 @@
-"""Row kernels on NumPy: softmax, cross entropy, normalisation.
+"""Row kernels: softmax, cross entropy, and losses of one number each, on NumPy or, from `fused.SMALL` elements on, in
+machine code (`codegen.rows`).
 
-A row is what one reduction runs over. Half precision is computed in float32 and rounded once. Each kernel makes one
-array of the size of its input and works in it.
+A row is what one reduction runs over. Half precision is computed in float32 and rounded once. On NumPy each kernel
+makes one array of the size of its input and works in it.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-
 import numpy as np
 
-from .elementwise import FLOAT32, HALVES
+from . import fused
+from .halves import wide
 from .reduce import ordered
 
 Array = np.ndarray
-Axes = tuple[int, ...]
-
-
-def wide(x: Array) -> Array:
-    """`x`, or its float32 copy if it has half precision."""
-    return x.astype(FLOAT32) if x.dtype in HALVES else x
+FLOAT64 = np.dtype(np.float64)
 
 
 def _narrow(x: Array, like: Array) -> Array:
@@ -30,7 +24,24 @@ def _narrow(x: Array, like: Array) -> Array:
 # ---- softmax ---------------------------------------------------------------------------------------------------------
 
 
-def softmax_parts(x: Array, axis: int) -> tuple[Array, Array, Array]:
+def _last(x: Array, axis: int) -> Array:
+    """`x` in one piece with the dimension `axis` last."""
+    return np.ascontiguousarray(x if axis == x.ndim - 1 else np.moveaxis(x, axis, -1))
+
+
+def _fused(name: str, axis: int, like: Array, *operands: Array) -> Array | None:
+    """A kernel of rows, given their dimension; None if NumPy is to compute."""
+    x = wide(operands[0])
+    kernel = fused.ufunc("rows", name, x, "r" * (len(operands) + 1), ",".join(["(n)"] * len(operands)) + "->(n)")
+    if kernel is None:
+        return None
+    found = kernel(*[_last(wide(a), axis) for a in operands])
+    if axis != found.ndim - 1:
+        found = np.ascontiguousarray(np.moveaxis(found, -1, axis))
+    return _narrow(found, like)
+
+
+def _softmax_parts(x: Array, axis: int) -> tuple[Array, Array, Array]:
     """(exp(x - peak), the sum of that, peak), the last two with one element per row."""
     x = wide(x)
     if x.shape[axis] == 0:
@@ -47,7 +58,10 @@ def softmax(x: Array, axis: int) -> Array:
     """exp(x) over its sum along `axis`."""
     if x.ndim == 0:
         return softmax(x[None], 0).reshape(())
-    e, total, _ = softmax_parts(x, axis)
+    found = _fused("softmax", axis, x, x)
+    if found is not None:
+        return found
+    e, total, _ = _softmax_parts(x, axis)
     e /= total
     return ordered(_narrow(e, x))
 
@@ -56,6 +70,9 @@ def softmax_backward(dy: Array, y: Array, axis: int) -> Array:
     """y * (dy - sum(dy * y)): the gradient of the input of a softmax with result `y`."""
     if y.ndim == 0:
         return np.zeros_like(dy)
+    found = _fused("softmax_backward", axis, y, dy, y)
+    if found is not None:
+        return found
     dy_wide, y_wide = wide(dy), wide(y)
     t = dy_wide * y_wide
     s = t.sum(axis, keepdims=True)
@@ -68,6 +85,9 @@ def log_softmax(x: Array, axis: int) -> Array:
     """x - log(sum(exp(x))) along `axis`."""
     if x.ndim == 0:
         return log_softmax(x[None], 0).reshape(())
+    found = _fused("log_softmax", axis, x, x)
+    if found is not None:
+        return found
     z = wide(x)
     if z.shape[axis] == 0:
         return x.copy()
@@ -82,6 +102,9 @@ def log_softmax_backward(dy: Array, y: Array, axis: int) -> Array:
     """dy - exp(y) * sum(dy): the gradient of the input of a log-softmax with result `y`."""
     if y.ndim == 0:
         return np.zeros_like(dy)
+    found = _fused("log_softmax_backward", axis, y, dy, y)
+    if found is not None:
+        return found
     dy_wide = wide(dy)
     t = np.exp(wide(y))
     t *= dy_wide.sum(axis, keepdims=True)
@@ -115,6 +138,14 @@ def add_picked(x: Array, target: Array, value: Array) -> None:
     where = np.expand_dims(target, axis)
     put = np.take_along_axis(x, where, axis) + (value if value.ndim == 0 else np.expand_dims(value, axis))
     np.put_along_axis(x, where, put, axis)
+
+
+def wrong_class(target: Array, classes: int, ignore: int) -> int | None:
+    """A target that is no class and not ignored; None if there is none."""
+    if not target.size or (target.min() >= 0 and target.max() < classes):
+        return None
+    wrong = target[(target != ignore) & ((target < 0) | (target >= classes))]
+    return int(wrong[0]) if wrong.size else None
 
 
 def row_weights(target: Array, weight: Array | None, ignore: int, dtype: np.dtype) -> tuple[Array, Array | None]:
@@ -163,20 +194,73 @@ def nll_backward(g: Array, target: Array, w: Array | None, shape: tuple, reducti
     return _narrow(dx, g)
 
 
-def cross_entropy(x: Array, target: Array, w: Array | None, total: Array, peak: Array, reduction: str) -> Array:
-    """log(sum(exp(x))) - x[target], given the parts of the softmax, rows weighted by `w`."""
-    losses = np.log(total).reshape(target.shape)
+def cross_entropy(
+    x: Array, target: Array, weight: Array | None, ignore: int, reduction: str, smoothing: float
+) -> tuple[Array, Array] | None:
+    """(the loss, the parts of each row (3, ...)); None if a target is no class.
+
+    A row's loss is `log(sum(exp(x))) - x[target]`, of which `smoothing` moves a part to the mean over all classes. Its
+    parts are its largest number, the logarithm of the sum of `exp(x - largest)`, and the factor of its loss in the
+    result: its weight, 0 if it is ignored, for a mean divided by their sum. Weights and smoothing exclude each other.
+    """
+    rows = wide(x)
+    settings = fused.numbers(FLOAT64, ignore, reduction == "mean", smoothing)
+    options = weight is not None, smoothing > 0
+    signature = f"(r,n),(r),{'(n),' * options[0]}(3)->(2),(r),(3,r)"
+    types = f"ri{'r' * options[0]}ddrr"
+    kernel = fused.ufunc("rows", "cross_entropy", rows, types, signature, 3, *options)
+    if kernel is None:
+        return _cross_entropy(x, rows, target, weight, ignore, reduction, smoothing)
+    weights = () if weight is None else (np.ascontiguousarray(weight, rows.dtype),)
+    flat = _last(rows, class_axis(x)).reshape(-1, x.shape[class_axis(x)])
+    classes = target.reshape(-1).astype(np.int64, copy=False)
+    totals, losses, parts = kernel(flat, classes, *weights, settings)
+    if totals[1]:
+        return None
+    loss = losses.reshape(target.shape) if reduction == "none" else totals[0]
+    return np.asarray(loss, x.dtype), parts.reshape(3, *target.shape)
+
+
+def _cross_entropy(
+    x: Array, rows: Array, target: Array, weight: Array | None, ignore: int, reduction: str, smoothing: float
+) -> tuple[Array, Array] | None:
+    axis = class_axis(x)
+    if wrong_class(target, x.shape[axis], ignore) is not None:
+        return None
+    safe, w = row_weights(target, None if weight is None else wide(weight), ignore, rows.dtype)
+    _, total, peak = _softmax_parts(rows, axis)
+    peak, log = peak.reshape(target.shape), np.log(total).reshape(target.shape)
     with np.errstate(invalid="ignore"):
-        losses += peak.reshape(target.shape) - pick(x, target)
-    return _narrow(np.asarray(_weigh_and_reduce(losses, w, reduction)), x)
+        losses = log + (peak - pick(rows, safe))
+        if smoothing > 0:
+            spread = log + (peak - rows.mean(axis))
+            losses = (1 - smoothing) * losses + smoothing * spread
+    factor = np.ones(target.shape, rows.dtype) if w is None else w
+    if reduction == "mean":
+        factor = factor / (factor.sum() or 1)  # without weights, gradients are zeros
+    loss = _narrow(np.asarray(_weigh_and_reduce(losses, w, reduction)), x)
+    return loss, np.stack([peak, log, np.broadcast_to(factor, target.shape)]).astype(rows.dtype, copy=False)
 
 
-def cross_entropy_backward(g: Array, target: Array, w: Array | None, e: Array, total: Array, reduction: str) -> Array:
-    """softmax(x) - onehot(target), times the factor of every row."""
-    factor = _row_factors(wide(g), w, reduction, target.size)
-    dx = e * ((factor if factor.ndim == 0 else factor.reshape(total.shape)) / total)
-    add_picked(dx, target, -factor)
-    return _narrow(dx, g)
+def cross_entropy_backward(g: Array, x: Array, target: Array, parts: Array, smoothing: float) -> Array:
+    """`(softmax(x) - smoothing / C - onehot(target) (1 - smoothing))` times the factor of the row and `g`."""
+    axis, rows, g_wide = class_axis(x), wide(x), wide(g)
+    settings = fused.numbers(FLOAT64, 0, 0, smoothing)
+    signature = "(n),(),(),(),(),(),(3)->(n)"
+    kernel = fused.ufunc("rows", "cross_entropy_backward", rows, "rirrrrdr", signature, 1, smoothing > 0)
+    if kernel is None:
+        safe = np.where(parts[2] == 0, 0, target)
+        peak, log, factor = (np.expand_dims(part, axis) for part in parts)
+        factor = factor * (g_wide if g_wide.ndim == 0 else np.expand_dims(g_wide, axis))
+        with np.errstate(invalid="ignore"):
+            dx = np.exp((rows - peak) - log) - rows.dtype.type(smoothing / x.shape[axis])
+            dx = np.where(factor == 0, rows.dtype.type(0), dx * factor)
+        add_picked(dx, safe, factor.squeeze(axis) * -(1 - smoothing))
+        return _narrow(dx, x)
+    found = kernel(_last(rows, axis), target.astype(np.int64, copy=False), *parts, g_wide, settings)
+    if axis != found.ndim - 1:
+        found = np.ascontiguousarray(np.moveaxis(found, -1, axis))
+    return _narrow(found, x)
 
 
 # ---- losses of one number and its target -----------------------------------------------------------------------------
@@ -220,118 +304,3 @@ def bce_logits(x: Array, target: Array, pos_weight: Array | None) -> Array:
     if pos_weight is not None:
         t = t * (1 + (pos_weight - 1) * target)
     return _narrow(t + (1 - target) * x_wide, x)
-
-
-# ---- normalisation ---------------------------------------------------------------------------------------------------
-# A row is what `axes` runs over. Weight and bias are reshaped to `wshape`, which has as many dimensions as x and
-# broadcasts against it. Sums are einsum's: a product and its sum are one pass, 3 times as fast as two.
-
-
-@functools.cache
-def _subscripts(ndim: int, axes: Axes) -> tuple[str, str]:
-    every = "abcdefghijklmnopqrstuvwxyz"[:ndim]
-    return every, "".join(letter for i, letter in enumerate(every) if i not in axes)
-
-
-def _keep(sums: Array, x: Array, axes: Axes) -> Array:
-    return sums.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
-
-
-def row_sum(x: Array, axes: Axes) -> Array:
-    """The sum of every row, dimensions kept."""
-    every, kept = _subscripts(x.ndim, axes)
-    return _keep(np.einsum(f"{every}->{kept}", x), x, axes)
-
-
-def row_dot(x: Array, y: Array, axes: Axes) -> Array:
-    """The sum of `x * y` over every row, dimensions kept."""
-    every, kept = _subscripts(x.ndim, axes)
-    return _keep(np.einsum(f"{every},{every}->{kept}", x, y), x, axes)
-
-
-def row_length(x: Array, axes: Axes) -> int:
-    """The number of elements of a row."""
-    return math.prod(x.shape[i] for i in axes)
-
-
-def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
-    """(mean, variance without correction) of every row, dimensions kept, in float32 at least."""
-    x, n = wide(x), max(row_length(x, axes), 1)
-    mean = row_sum(x, axes)
-    mean /= n
-    centred = x - mean
-    var = row_dot(centred, centred, axes)
-    var /= n
-    return mean, var
-
-
-def mean_square(x: Array, axes: Axes) -> Array:
-    """The mean of x^2 of every row, dimensions kept, in float32 at least."""
-    x = wide(x)
-    found = row_dot(x, x, axes)
-    found /= max(row_length(x, axes), 1)
-    return found
-
-
-def rstd(var: Array, eps: float) -> Array:
-    """1 / sqrt(var + eps)."""
-    t = var + var.dtype.type(eps)
-    np.sqrt(t, out=t)
-    return np.divide(1, t, out=t)
-
-
-def normalize(
-    x: Array, weight: Array | None, bias: Array | None, mean: Array | None, rstd: Array, wshape: Axes
-) -> Array:
-    """(x - mean) * rstd * weight + bias; without a mean x is not centred."""
-    y = _normed(x, mean, rstd)
-    if weight is not None:
-        y *= wide(weight).reshape(wshape)
-    if bias is not None:
-        y += wide(bias).reshape(wshape)
-    return ordered(_narrow(y, x))
-
-
-def _normed(x: Array, mean: Array | None, rstd: Array) -> Array:
-    if mean is None:
-        return wide(x) * rstd
-    y = wide(x) - mean
-    y *= rstd
-    return y
-
-
-def normalize_backward(
-    g: Array,
-    x: Array,
-    weight: Array | None,
-    mean: Array | None,
-    rstd: Array,
-    axes: Axes,
-    wshape: Axes,
-    frozen: bool,
-    needs: tuple[bool, bool, bool],
-) -> tuple[Array | None, Array | None, Array | None]:
-    """Gradients of (x, weight, bias) where `needs` says so, the last two of shape `wshape`.
-
-    `frozen`: mean and rstd are constants.
-    """
-    g_wide = wide(g)
-    over = tuple(i for i, n in enumerate(wshape) if n == 1)
-    normed = dx = dw = db = None
-    if needs[1] or (needs[0] and not frozen):
-        normed = _normed(x, mean, rstd)
-    if needs[1]:
-        dw = row_dot(g_wide, normed, over)
-    if needs[2]:
-        db = row_sum(g_wide, over)
-    if needs[0]:
-        dx = g_wide.copy() if weight is None else g_wide * wide(weight).reshape(wshape)
-        if normed is not None and not frozen:
-            n = max(row_length(x, axes), 1)
-            normed *= row_dot(dx, normed, axes) / n
-            if mean is not None:
-                normed += row_sum(dx, axes) / n
-            dx -= normed
-        dx *= rstd
-        dx = _narrow(dx, x)
-    return dx, dw, db

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from .reduce import FLOAT32, INT64, SHORT, like, ordered, take, wide
+from .halves import FLOAT32, wide
+from .reduce import INT64, SHORT, like, ordered, take
 
 KEYS_FROM, KEYS_SIZE = (
     48,

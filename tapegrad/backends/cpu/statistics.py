@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .reduce import FLOAT32, FLOAT64, wide
+from .halves import wide
+from .reduce import FLOAT32, FLOAT64
 
 
 def bincount(x: np.ndarray, weights: np.ndarray | None, minlength: int) -> np.ndarray:

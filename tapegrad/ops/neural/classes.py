@@ -1,8 +1,7 @@
 """Losses over classes: negative log likelihood and cross entropy, a row operation each.
 
 The classes are at dimension 1 of `(N, C, d1, ...)`, or are the only dimension of `(C,)`; the target has the same shape
-without them. Cross entropy is fused: its derivative is `softmax(x) - onehot(target)`, made in one pass from the
-exponentials of the forward pass.
+without them. Cross entropy is fused: its derivative is `softmax(x) - onehot(target)`, made in one pass.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from ...core.tensor import Tensor
 from ..casting import full
 from ..pointwise.compare import where
 from ..reduction.reduce import sum
+from ..shape.movement import reshape
 from .loss import check_reduction
 from .softmax import _softmax, log_softmax
 
@@ -109,7 +109,8 @@ def nll_loss(
     tensor(2.)
     """
     reduction = check_reduction("nll_loss", reduction, size_average, reduce)
-    target = _check_classes("nll_loss", input, target, weight, ignore_index)
+    target = _check_classes("nll_loss", input, target, weight)
+    _check_values("nll_loss", input, target, ignore_index)
     if input.array.dtype.kind in "biu":
         raise NotImplementedError(
             errors.message(f"nll_loss: not implemented for {input.dtype}", fix="convert with .float()")
@@ -121,48 +122,54 @@ def nll_loss(
 # ---- cross entropy ---------------------------------------------------------------------------------------------------
 
 
-@op(name="_softmax_parts", nondiff=True, nout=3)
-def _softmax_parts(x: Array):
-    return rows.softmax_parts(x, rows.class_axis(x))
+# `parts` are what the rows of the softmax are made again from, and the factor of each in the loss: `rows.cross_entropy`.
 
 
-_softmax_parts.shape(lambda x: x)
+def _cross_entropy_name(node: Any) -> str:
+    """PyTorch composes the loss with smoothing."""
+    return "AddBackward0" if node.attrs[0][2] > 0 else _node_name(node)
 
 
-@op(name="cross_entropy", node=_node_name)
-def _cross_entropy(x: Array, target: Array, w: Array | None, e: Array, total: Array, peak: Array, reduction, ndim):
-    return rows.cross_entropy(x, target, w, total, peak, reduction)
+@op(name="cross_entropy", node=_cross_entropy_name, returns=("out", "parts"), hidden=1)
+def _cross_entropy(x: Array, target: Array, weight: Array | None, ignore_index, reduction, smoothing, ndim):
+    found = rows.cross_entropy(x, target, weight, ignore_index, reduction, smoothing)
+    if found is None:
+        raise _out_of_bounds("cross_entropy", x, target, ignore_index)
+    return found
 
 
 _cross_entropy.shape(lambda x, target, *rest: target if "none" in rest else ())
 
 
 @_cross_entropy.grad("x")
-def _(g, x, target, w, e, total, reduction, ndim):
-    return _cross_entropy_backward(g, x, target, w, e, total, reduction, ndim)
+def _(g, x, target, parts, smoothing, ndim):
+    return _cross_entropy_backward(g, x, target, parts, smoothing, ndim)
 
 
 @op(name="cross_entropy_backward")
-def _cross_entropy_backward(
-    dy: Array, x: Array, target: Array, w: Array | None, e: Array, total: Array, reduction, ndim
-):
-    return rows.cross_entropy_backward(dy, target, w, e, total, reduction)
+def _cross_entropy_backward(dy: Array, x: Array, target: Array, parts: Array, smoothing, ndim):
+    return rows.cross_entropy_backward(dy, x, target, parts, smoothing)
 
 
 _cross_entropy_backward.shape(lambda dy, x, *_: x)
 
 
+# dx = (softmax(x) - smoothing / C - (1 - smoothing) onehot(target)) * parts[2] * dy
+
+
 @_cross_entropy_backward.grad("dy")
-def _(g, x, target, w, reduction, ndim):
+def _(g, x, target, parts, smoothing, ndim, dy_shape, x_shape):
     dim = 0 if ndim == 1 else 1
-    return _nll_loss(g - sum(g * _softmax(x, dim), dim, True), target, w, reduction, ndim)
+    hit = (1 - smoothing) * g - sum(g * (_softmax(x, dim) - smoothing / x_shape[dim]), dim, True)
+    safe = where(parts[2] == 0, 0, target)  # ignored ones are no classes
+    return _nll_loss(hit, safe, parts[2], "none" if dy_shape else "sum", ndim)
 
 
 @_cross_entropy_backward.grad("x")
-def _(g, dy, x, target, w, reduction, ndim, x_shape):
+def _(g, dy, x, parts, ndim, x_shape):
     dim = 0 if ndim == 1 else 1
     p = _softmax(x, dim)
-    factor = -sum(_nll_loss_backward(dy, target, w, x_shape, reduction, ndim), dim, True)
+    factor = reshape(parts[2] * dy, (*x_shape[:dim], 1, *x_shape[dim + 1 :]))
     return factor * p * (g - sum(g * p, dim, True))
 
 
@@ -209,12 +216,10 @@ def cross_entropy(
         )
     if input.array.shape == target.array.shape and input.dim():
         return _with_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
-    target = _check_classes("cross_entropy", input, target, weight, ignore_index)
-    if label_smoothing > 0.0:
+    target = _check_classes("cross_entropy", input, target, weight)
+    if label_smoothing > 0.0 and weight is not None:
         return _with_smoothing(input, target, weight, ignore_index, reduction, label_smoothing)
-    target, w = _weighted_rows(target, weight, input, ignore_index)
-    e, total, peak = _softmax_parts(input)
-    return _cross_entropy(input, target, w, e, total, peak, reduction, input.dim())
+    return _cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing, input.dim())
 
 
 def _with_probabilities(
@@ -242,20 +247,19 @@ def _with_probabilities(
 
 
 def _with_smoothing(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, smoothing: float
+    input: Tensor, target: Tensor, weight: Tensor, ignore_index: int, reduction: str, smoothing: float
 ) -> Tensor:
-    """(1 - s) * the loss of the target + s * the mean loss over all classes."""
+    """(1 - s) * the loss of the target + s * the mean loss over all classes, each loss weighted by its class."""
+    _check_values("cross_entropy", input, target, ignore_index)
     dim = rows.class_axis(input.array)
     logs = log_softmax(input, dim)
-    safe, w = _weighted_rows(target, weight, input, ignore_index)
+    safe, w = _row_weights(target, weight, input, ignore_index)
     hit = _nll_loss(logs, safe, w, reduction, input.dim())
-    spread = -(logs if weight is None else logs * _along_classes(weight, input)).sum(dim)
-    if w is not None:
-        spread = where(target == ignore_index, 0, spread)
+    spread = where(target == ignore_index, 0, -(logs * _along_classes(weight, input)).sum(dim))
     if reduction == "sum":
         spread = spread.sum()
     elif reduction == "mean":
-        spread = spread.mean() if w is None else spread.sum() / w.sum()
+        spread = spread.sum() / w.sum()
     return hit * (1 - smoothing) + spread * (smoothing / input.shape[dim])
 
 
@@ -272,8 +276,8 @@ def _check_weight(where: str, weight: Tensor | None, classes: int) -> None:
         raise RuntimeError(errors.message(what, got=f"shape {tuple(weight.shape)}"))
 
 
-def _check_classes(where: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
-    """The target, refused if it does not fit the input."""
+def _check_classes(where: str, input: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    """The target, refused if its shape or dtype does not fit the input."""
     x, t = input.array, target.array
     if x.ndim == 0:
         raise ValueError(errors.message(f"{where}: expected 1 or more dimensions", got="a 0-d input"))
@@ -301,10 +305,16 @@ def _check_classes(where: str, input: Tensor, target: Tensor, weight: Tensor | N
             )
         )
     _check_weight(where, weight, classes)
-    if t.size and (t.min() < 0 or t.max() >= classes):
-        wrong = t[(t != ignore_index) & ((t < 0) | (t >= classes))]
-        if wrong.size:
-            raise IndexError(
-                errors.message(f"{where}: Target {wrong[0]} is out of bounds", expected=f"0 to {classes - 1}")
-            )
     return target.reshape(()) if x.ndim == 1 else target
+
+
+def _check_values(where: str, input: Tensor, target: Tensor, ignore_index: int) -> None:
+    """Refuse class numbers that are none."""
+    if rows.wrong_class(target.array, input.array.shape[rows.class_axis(input.array)], ignore_index) is not None:
+        raise _out_of_bounds(where, input.array, target.array, ignore_index)
+
+
+def _out_of_bounds(where: str, x: Array, target: Array, ignore_index: int) -> IndexError:
+    classes = x.shape[rows.class_axis(x)]
+    wrong = rows.wrong_class(target, classes, ignore_index)
+    return IndexError(errors.message(f"{where}: Target {wrong} is out of bounds", expected=f"0 to {classes - 1}"))

@@ -1,8 +1,8 @@
 """Normalisation: layer, group, batch, instance and root-mean-square norm, and local response normalisation.
 
 All but the last are one operation, `(x - mean) * rstd * weight + bias`; they differ in what a row is, the set of axes
-that mean and variance run over. Mean and variance are computed beforehand and are no inputs of the derivative: its
-formula accounts for them.
+that mean and variance run over. Mean and variance of the input are further results of it, which its derivative uses;
+those that are given, running ones, are constants.
 
 References: Ba et al. 2016 (layer), Wu & He 2018 (group), Ioffe & Szegedy 2015 (batch), Ulyanov et al. 2016 (instance),
 Zhang & Sennrich 2019 (rms), Krizhevsky et al. 2012 (local response).
@@ -16,11 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ... import errors, shapes
-from ...backends.cpu import rows
+from ...backends.cpu import norms
 from ...core.op import Array, op
 from ...core.tensor import Tensor
 from ...dtypes import float64
-from ...modes import no_grad
 from ..shape.joining import cat
 
 __all__ = ["layer_norm", "group_norm", "rms_norm"]  # PyTorch has the others at the top with other signatures
@@ -35,46 +34,36 @@ _NODES = {
 }
 
 
-@op(name="row_moments", nondiff=True, nout=3)
-def _moments(x: Array, axes, eps):
-    """(mean, variance, 1 / standard deviation) of every row."""
-    mean, var = rows.moments(x, axes)
-    return mean, var, rows.rstd(var, eps)
-
-
-@op(name="row_rms", nondiff=True)
-def _inverse_rms(x: Array, axes, eps):
-    """1 / root mean square of every row."""
-    return rows.rstd(rows.mean_square(x, axes), eps)
-
-
-@op(name="normalize_rows", node=lambda node: _NODES[node.attrs[0][0]])
+@op(name="normalize_rows", node=lambda node: _NODES[node.attrs[0][0]], returns=("out", "mean", "var", "rstd"))
 def _normalize(
     x: Array,
     weight: Array | None,
     bias: Array | None,
-    mean: Array | None,
-    rstd: Array,
+    given_mean: Array | None,
+    given_var: Array | None,
     kind,
     axes,
     wshape,
     eps,
-    frozen=False,
 ):
-    return rows.normalize(x, weight, bias, mean, rstd, wshape)
+    given = None if given_mean is None else (given_mean, given_var)
+    out, (mean, var, rstd) = norms.normalize(x, weight, bias, axes, wshape, eps, kind != "rms", given)
+    return out, rstd if mean is None else mean, rstd if var is None else var, rstd
 
 
-_inverse_rms.shape(lambda x, axes, eps: shapes.reduced(x, axes, True))
-_moments.shape(lambda x, axes, eps: shapes.reduced(x, axes, True))
 _normalize.shape(lambda x, *_: x)
 
 
 @_normalize.grad("x", "weight", "bias")
-def _(g, x, weight, mean, rstd, axes, wshape, eps, frozen, needs, weight_shape, bias_shape):
-    backward = rows.normalize_backward if g.__class__ is Array else _backward_in_operations
-    if g.__class__ is not Array and not frozen:
-        mean, rstd = _stats_in_operations(x, mean is not None, axes, eps)
-    dx, dw, db = backward(g, x, weight, mean, rstd, axes, wshape, frozen, needs)
+def _(g, x, weight, mean, rstd, given_mean_shape, kind, axes, wshape, eps, needs, weight_shape, bias_shape):
+    frozen = given_mean_shape is not None
+    mean = None if kind == "rms" else mean
+    if g.__class__ is Array:
+        dx, dw, db = norms.normalize_backward(g, x, weight, mean, rstd, axes, wshape, frozen, needs)
+    else:
+        if not frozen:
+            mean, rstd = _stats_in_operations(x, mean is not None, axes, eps)
+        dx, dw, db = _backward_in_operations(g, x, weight, mean, rstd, axes, wshape, frozen, needs)
     return dx, dw if dw is None else dw.reshape(weight_shape), db if db is None else db.reshape(bias_shape)
 
 
@@ -96,7 +85,7 @@ def _backward_in_operations(
     frozen: bool,
     needs: tuple,
 ) -> tuple:
-    """What `rows.normalize_backward` computes, as recorded operations, so that it can be differentiated again."""
+    """What `norms.normalize_backward` computes, as recorded operations, so that it can be differentiated again."""
     over = tuple(i for i, n in enumerate(wshape) if n == 1)
     normed = (x if mean is None else x - mean) * rstd
     dx = dw = db = None
@@ -112,23 +101,6 @@ def _backward_in_operations(
     if needs[2]:
         db = g.sum(over, True) if over else g
     return dx, dw, db
-
-
-def _with_constants(
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor,
-    var: Tensor,
-    axes: tuple,
-    wshape: tuple,
-    eps: float,
-) -> Tensor:
-    """Normalise with running statistics, (C,)."""
-    with no_grad():
-        rstd = 1 / (var.reshape(wshape) + eps).sqrt()
-        mean = mean.reshape(wshape)
-    return _normalize(x, weight, bias, mean, rstd, "batch", axes, wshape, eps, True)
 
 
 # ---- layer and group -------------------------------------------------------------------------------------------------
@@ -161,8 +133,7 @@ def layer_norm(
     shape = _normalized("layer_norm", input, normalized_shape, weight, bias)
     lead = input.dim() - len(shape)
     axes = tuple(range(lead, input.dim()))
-    mean, _, rstd = _moments(input, axes, eps)
-    return _normalize(input, weight, bias, mean, rstd, "layer", axes, (1,) * lead + shape, eps)
+    return _normalize(input, weight, bias, None, None, "layer", axes, (1,) * lead + shape, eps)[0]
 
 
 def rms_norm(
@@ -185,7 +156,7 @@ def rms_norm(
     axes = tuple(range(lead, input.dim()))
     if eps is None:
         eps = float(np.finfo(np.float64 if input.dtype is float64 else np.float32).eps)
-    return _normalize(input, weight, None, None, _inverse_rms(input, axes, eps), "rms", axes, (1,) * lead + shape, eps)
+    return _normalize(input, weight, None, None, None, "rms", axes, (1,) * lead + shape, eps)[0]
 
 
 def _normalized(
@@ -242,8 +213,7 @@ def group_norm(
     grouped = input.reshape(n, num_groups, c // num_groups, *rest)  # (N, G, C / G, *)
     wshape = (1, num_groups, c // num_groups, *(1,) * len(rest))
     axes = tuple(range(2, grouped.dim()))
-    mean, _, rstd = _moments(grouped, axes, eps)
-    return _normalize(grouped, weight, bias, mean, rstd, "group", axes, wshape, eps).reshape(input.shape)
+    return _normalize(grouped, weight, bias, None, None, "group", axes, wshape, eps)[0].reshape(input.shape)
 
 
 # ---- batch and instance ----------------------------------------------------------------------------------------------
@@ -292,15 +262,15 @@ def batch_norm(
         if running_mean is None or running_var is None:
             missing = "running_mean" if running_mean is None else "running_var"
             raise RuntimeError(errors.message(f"batch_norm: {missing} must be defined in evaluation mode"))
-        return _with_constants(input, weight, bias, running_mean, running_var, axes, wshape, eps)
+        return _normalize(input, weight, bias, running_mean, running_var, "batch", axes, wshape, eps)[0]
     if input.array.dtype.kind in "biu":
         raise NotImplementedError(
             errors.message(f"batch_norm: not implemented for {input.dtype}", fix="convert with .float()")
         )
-    mean, var, rstd = _moments(input, axes, eps)
-    _update(running_mean, mean, momentum)
-    _update(running_var, var, momentum * (count / max(count - 1, 1)), momentum)
-    return _normalize(input, weight, bias, mean, rstd, "batch", axes, wshape, eps)
+    out, mean, var, _ = _normalize(input, weight, bias, None, None, "batch", axes, wshape, eps)
+    _update(running_mean, mean.array, momentum)
+    _update(running_var, var.array, momentum * (count / max(count - 1, 1)), momentum)
+    return out
 
 
 def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -310,12 +280,13 @@ def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Te
     return out if bias is None else out + bias[0]
 
 
-def _update(running: Tensor | None, found: Tensor, part: float, momentum: float | None = None) -> None:
+def _update(running: Tensor | None, found: Array, part: float, momentum: float | None = None) -> None:
     """Move a running statistic towards what the batch shows: `(1 - momentum) * running + part * found`."""
     if running is not None:
-        with no_grad():
-            keep = 1 - (part if momentum is None else momentum)
-            running.mul_(keep).add_(found.reshape(running.array.shape), alpha=part)
+        keep = 1 - (part if momentum is None else momentum)
+        array = running.array
+        array[...] = keep * array + part * found.reshape(array.shape)
+        running.bump()
 
 
 def instance_norm(
@@ -353,13 +324,13 @@ def instance_norm(
     _check_channels("instance_norm", c, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     axes, wshape = tuple(range(2, input.dim())), (1, c, *(1,) * len(rest))
     if not use_input_stats:
-        return _with_constants(input, weight, bias, running_mean, running_var, axes, wshape, eps)
-    mean, var, rstd = _moments(input, axes, eps)  # (N, C, 1, ...)
+        return _normalize(input, weight, bias, running_mean, running_var, "batch", axes, wshape, eps)[0]
+    out, mean, var, _ = _normalize(input, weight, bias, None, None, "batch", axes, wshape, eps)
     count = math.prod(rest)
     if running_mean is not None:
-        _update(running_mean, mean.mean(0), momentum)
-        _update(running_var, var.mean(0), momentum * (count / max(count - 1, 1)), momentum)
-    return _normalize(input, weight, bias, mean, rstd, "batch", axes, wshape, eps)
+        _update(running_mean, mean.array.mean(0), momentum)  # of (N, C, 1, ...)
+        _update(running_var, var.array.mean(0), momentum * (count / max(count - 1, 1)), momentum)
+    return out
 
 
 def _check_channels(where: str, channels: int, **tensors: Tensor | None) -> None:

@@ -122,8 +122,7 @@ def _(gs, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, z, gates, cel
         return _recorded(lstm_step, (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr), 2, sizes, reverse, gs, needs)
     steps = kernels.Steps(x.shape, sizes, reverse)
     wide = (*kernels.widened(w_ih, w_hh, w_hr), z, gates, cells, squashed)
-    *found, db, dw_hr = kernels.lstm_backward(steps, kernels.widened(*gs), *wide)
-    return (*found, db, db, dw_hr)
+    return kernels.lstm_backward(steps, kernels.widened(*gs), *wide, needs[0])
 
 
 @op(name="gru_layer", node=_name, returns=("out", "hn", "z", "gates"), nout=2, hidden=2)
@@ -151,7 +150,7 @@ def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, z, gates, needs):
     if gs[0].__class__ is not Array:
         return _recorded(gru_step, (x, h0, w_ih, w_hh, b_ih, b_hh), 1, sizes, reverse, gs, needs)
     steps = kernels.Steps(x.shape, sizes, reverse)
-    return kernels.gru_backward(steps, kernels.widened(*gs), *(*kernels.widened(w_ih, w_hh), z, gates))
+    return kernels.gru_backward(steps, kernels.widened(*gs), *kernels.widened(w_ih, w_hh), z, gates, needs[0])
 
 
 @op(name="rnn_layer", node=_name, returns=("out", "hn", "z"), nout=2, hidden=1)
@@ -181,9 +180,8 @@ def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, nonlinearity, z, needs)
         step = rnn_tanh_step if nonlinearity == "tanh" else rnn_relu_step
         return _recorded(step, (x, h0, w_ih, w_hh, b_ih, b_hh), 1, sizes, reverse, gs, needs)
     steps = kernels.Steps(x.shape, sizes, reverse)
-    wide = (*kernels.widened(w_ih, w_hh), z, nonlinearity)
-    *found, db = kernels.rnn_backward(steps, kernels.widened(*gs), *wide)
-    return (*found, db, db)
+    wide = (*kernels.widened(w_ih, w_hh), z, nonlinearity, needs[0])
+    return kernels.rnn_backward(steps, kernels.widened(*gs), *wide)
 
 
 # ---- one step in recorded operations ---------------------------------------------------------------------------------

@@ -223,3 +223,40 @@ class ArrayImages(Images):
             return None
         found = [targets[i] for i in rows.tolist()]
         return found if all(type(target) is int for target in found) else None
+
+
+class SplitImages(ArrayImages):
+    """Images to train with, and others to test with. Subclasses define `download()` and `_load()`, both of files."""
+
+    train: bool
+
+    def __init__(
+        self,
+        root: str | Path,
+        train: bool = True,
+        transform: Callable | None = None,
+        target_transform: Callable | None = None,
+        download: bool = False,
+    ) -> None:
+        super().__init__(root, transform=transform, target_transform=target_transform)
+        self.train = train
+        if download:
+            self.download()
+        self._load()
+
+    def download(self) -> None:
+        """Get the files that are missing."""
+        raise NotImplementedError(message(f"{type(self).__name__} does not say where its files are"))
+
+    def _load(self) -> None:
+        """Read `data` and `targets`."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"Split: {'Train' if self.train else 'Test'}"
+
+
+def not_there(dataset: Any, place: str | Path, fix: str, missing: list[str] | None = None, note: str = "") -> str:
+    """The text of an error: files of the dataset are missing."""
+    got = None if missing is None else f"no {' and no '.join(missing)}{note}"
+    return message(f"{type(dataset).__name__}: the data is not there", where=str(place), got=got, fix=fix)

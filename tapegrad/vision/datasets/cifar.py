@@ -13,18 +13,17 @@ import io
 import os
 import pickle
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import message
-from .base import ArrayImages
+from .base import SplitImages, not_there
 from .download import download, md5_of, write_whole
 
 
-class CIFAR10(ArrayImages):
+class CIFAR10(SplitImages):
     """Photographs of ten sorts of things: 50,000 to train with, 10,000 to test with.
 
     The files lie in `root/cifar-10-batches-py`. Once they are there nothing is asked of the network.
@@ -59,20 +58,6 @@ class CIFAR10(ArrayImages):
     test_list = [["test_batch", "40351d587109b95175f43aff81a1287e"]]
     meta = {"filename": "batches.meta", "key": "label_names", "md5": "5ff9c542aee3614f3951f8cda6e48888"}
 
-    def __init__(
-        self,
-        root: str | Path,
-        train: bool = True,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
-        download: bool = False,
-    ) -> None:
-        super().__init__(root, transform=transform, target_transform=target_transform)
-        self.train = train
-        if download:
-            self.download()
-        self._load()
-
     @property
     def _files(self) -> list[str]:
         listed = self.train_list if self.train else self.test_list
@@ -82,14 +67,7 @@ class CIFAR10(ArrayImages):
         folder = Path(self.root or ".") / self.base_folder
         missing = [name for name in (*self._files, self.meta["filename"]) if not (folder / name).is_file()]
         if missing:
-            raise RuntimeError(
-                message(
-                    f"{type(self).__name__}: the data is not there",
-                    where=str(folder),
-                    got=f"no {' and no '.join(missing)}",
-                    fix="download=True; or unpack the archive there",
-                )
-            )
+            raise RuntimeError(not_there(self, folder, "download=True; or unpack the archive there", missing))
         pixels, self.targets = [], []
         for name in self._files:
             entry = read_arrays(folder / name)
@@ -127,9 +105,6 @@ class CIFAR10(ArrayImages):
                 member = archive.extractfile(f"{self.base_folder}/{name}")
                 if member is not None:
                     write_whole(folder / name, member.read())
-
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 class CIFAR100(CIFAR10):

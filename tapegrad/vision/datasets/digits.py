@@ -61,7 +61,8 @@ class Digits(ArrayImages):
             raise TypeError(message("Digits: train must be True, False or None", got=repr(train)))
         self.train = train
         part = slice(None) if train is None else slice(None, -_TEST) if train else slice(-_TEST, None)
-        self.data = wrap(_read("digits-images-idx3-ubyte.gz", 3)[part])
+        images = _read("digits-images-idx3-ubyte.gz", 3).transpose(2, 0, 1)  # (8, 8, n) to (n, 8, 8)
+        self.data = wrap(np.ascontiguousarray(images[part]))
         self.targets = wrap(_read("digits-labels-idx1-ubyte.gz", 1)[part].astype(np.int64))
 
     def _shown(self, pixels: np.ndarray) -> np.ndarray:

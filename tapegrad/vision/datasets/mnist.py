@@ -18,14 +18,14 @@ import numpy as np
 
 from ...core.tensor import wrap
 from ...errors import message
-from .base import ArrayImages, VisionDataset
+from .base import SplitImages, VisionDataset, not_there
 from .download import download, md5_of, unzip, write_whole
 from .idx import find_idx, read_idx
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
-class MNIST(ArrayImages):
+class MNIST(SplitImages):
     """Handwritten digits: 60,000 images to train with, 10,000 to test with.
 
     The four IDX files, plain or gzipped, lie in `root/MNIST/raw`. Once they are there nothing is asked of the network.
@@ -70,20 +70,6 @@ class MNIST(ArrayImages):
 
     _folder: str | None = None
 
-    def __init__(
-        self,
-        root: str | Path,
-        train: bool = True,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
-        download: bool = False,
-    ) -> None:
-        super().__init__(root, transform=transform, target_transform=target_transform)
-        self.train = train
-        if download:
-            self.download()
-        self._load()
-
     @classmethod
     def from_folder(
         cls,
@@ -122,9 +108,6 @@ class MNIST(ArrayImages):
             if path is None or (path.suffix == ".gz" and md5_of(path) != md5):
                 unzip(download(name, self.mirrors, folder, md5))
 
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"
-
     def _names(self) -> list[str]:
         """The files of the images and of the classes, unzipped."""
         split = "train" if self.train else "t10k"
@@ -136,14 +119,8 @@ class MNIST(ArrayImages):
         paths = {name: find_idx(folder, name) for name in self._names()}
         missing = [name for name, path in paths.items() if path is None]
         if missing:
-            raise RuntimeError(
-                message(
-                    f"{type(self).__name__}: the data is not there",
-                    where=str(folder),
-                    got=f"no {' and no '.join(missing)} (plain or .gz)",
-                    fix="download=True; or put the files there; or from_folder(folder) for another folder",
-                )
-            )
+            fix = "download=True; or put the files there; or from_folder(folder) for another folder"
+            raise RuntimeError(not_there(self, folder, fix, missing, " (plain or .gz)"))
         images_path, labels_path = paths.values()
         images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)  # type: ignore[arg-type]
         if len(images) != len(labels):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import message
-from .base import ArrayImages
+from .base import ArrayImages, not_there
 from .download import download, md5_of
 from .mat import read_mat
 
@@ -63,8 +63,7 @@ class SVHN(ArrayImages):
             self.download()
         path = self._path
         if not path.is_file():
-            fix = "download=True; or put the file there"
-            raise RuntimeError(message("SVHN: the data is not there", where=str(path), fix=fix))
+            raise RuntimeError(not_there(self, path, "download=True; or put the file there"))
         pixels, labels = read_mat(path, ("X", "y"))  # (32, 32, 3, n), (n, 1)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[2] != 3 or labels.size != pixels.shape[3]:
             got = f"X {pixels.dtype} {pixels.shape}, y {labels.shape}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,14 +39,25 @@ def below(limit: int) -> int:
     return int(randint(0, limit, size=(1,)).item())
 
 
-def _logarithms(ratio: Sequence[float]) -> tuple[float, float]:
+def _check_limits(where: str, **pairs: Sequence[float]) -> None:
+    """TypeError for limits that are no sequence, a warning for those in the wrong order."""
+    for name, limits in pairs.items():
+        if not isinstance(limits, Sequence):
+            raise TypeError(message(f"{where}: {name} must be two numbers", got=type(limits).__name__))
+    if any(limits[0] > limits[1] for limits in pairs.values()):
+        warnings.warn(f"{where}: {' and '.join(pairs)} should be (low, high)", stacklevel=3)
+
+
+def _sides(whole: int, scale: Sequence[float], ratio: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """The sides of rectangles, ten at most: a random part of the area `whole`, and first / second a random ratio.
+
+    The logarithm of the ratio is uniform; logarithm and exponential in float32, as torchvision takes them.
+    """
     low, high = np.log(np.array(ratio, dtype=np.float32)).tolist()
-    return low, high
-
-
-def _ratio_between(logarithms: tuple[float, float]) -> float:
-    """A ratio whose logarithm is uniform; the exponential in float32, as torchvision takes it."""
-    return float(wrap(np.array([uniform(*logarithms)], np.float32)).exp().item())
+    for _ in range(_TRIES):
+        area = whole * uniform(*scale)
+        aspect = float(wrap(np.array([uniform(low, high)], np.float32)).exp().item())
+        yield round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
 
 
 class RandomResizedCrop(Transform):
@@ -77,11 +88,7 @@ class RandomResizedCrop(Transform):
         antialias: bool | None = True,
     ) -> None:
         self.size = two_sizes(size)
-        for name, limits in (("scale", scale), ("ratio", ratio)):
-            if not isinstance(limits, Sequence):
-                raise TypeError(message(f"RandomResizedCrop: {name} must be two numbers", got=type(limits).__name__))
-        if scale[0] > scale[1] or ratio[0] > ratio[1]:
-            warnings.warn("RandomResizedCrop: scale and ratio should be (low, high)", stacklevel=2)
+        _check_limits("RandomResizedCrop", scale=scale, ratio=ratio)
         self.scale = scale
         self.ratio = ratio
         self.interpolation = InterpolationMode.of(interpolation)
@@ -91,11 +98,7 @@ class RandomResizedCrop(Transform):
     def get_params(img: Any, scale: Sequence[float], ratio: Sequence[float]) -> tuple[int, int, int, int]:
         """(top, left, height, width) of a random part; the largest middle part of a fitting ratio if none was found."""
         _, rows, columns = F.get_dimensions(img)
-        logarithms = _logarithms(ratio)
-        for _ in range(_TRIES):
-            area = rows * columns * uniform(*scale)
-            aspect = _ratio_between(logarithms)
-            width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        for width, height in _sides(rows * columns, scale, ratio):
             if 0 < width <= columns and 0 < height <= rows:
                 return below(rows - height + 1), below(columns - width + 1), height, width
         width, height = columns, rows
@@ -314,11 +317,7 @@ class RandomErasing(Transform):
             raise TypeError(message('RandomErasing: value must be numbers or "random"', got=type(value).__name__))
         if isinstance(value, str) and value != "random":
             raise ValueError(message('RandomErasing: the only text for value is "random"', got=repr(value)))
-        for name, limits in (("scale", scale), ("ratio", ratio)):
-            if not isinstance(limits, Sequence):
-                raise TypeError(message(f"RandomErasing: {name} must be two numbers", got=type(limits).__name__))
-        if scale[0] > scale[1] or ratio[0] > ratio[1]:
-            warnings.warn("RandomErasing: scale and ratio should be (low, high)", stacklevel=2)
+        _check_limits("RandomErasing", scale=scale, ratio=ratio)
         if scale[0] < 0 or scale[1] > 1:
             raise ValueError(message("RandomErasing: scale lies between 0 and 1", got=tuple(scale)))
         if not 0 <= p <= 1:
@@ -338,11 +337,7 @@ class RandomErasing(Transform):
         `value` None means normal numbers.
         """
         channels, rows, columns = img.shape[-3:]
-        logarithms = _logarithms(ratio)
-        for _ in range(_TRIES):
-            area = rows * columns * uniform(*scale)
-            aspect = _ratio_between(logarithms)
-            height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        for height, width in _sides(rows * columns, scale, ratio):
             if not (height < rows and width < columns):
                 continue
             if value is None:

@@ -1,0 +1,233 @@
+"""Tiles of matrix products: a few rows times one or two vectors of columns, summed up in registers; and their operands.
+
+A tile of C takes its rows of A where they lie, one number at a time, and its columns of B from a panel: `vectors *
+lanes` numbers side by side for each step along k, which `pack_rows`, `pack_columns` or `pack_any` prepare in the
+first-level cache. The shapes of tiles are in `shapes`: twelve accumulators, two vectors of B and one number of A fill
+the sixteen registers of AVX2.
+
+Invariant: an element of C is the same whichever tile it falls into.
+"""
+
+from __future__ import annotations
+
+from .routine import SIZES, Routine, least
+from .vectors import Value, select
+
+UNROLL = 2  # steps along k at a time
+GROUP = 8  # steps that `peeled` sums take at a time: four one by one, and the sum of four
+
+Parameters = dict[str, str]
+_TILE: Parameters = {
+    "k": "i64", "a": "ptr", "down": "i64", "along": "i64", "b": "ptr", "step": "i64", "c": "ptr", "width": "i64",
+    "columns": "i64", "add": "i64", "offset": "i64",
+}  # fmt: skip
+
+
+def tile(rows: int, vectors: int, type: str, lanes: int) -> Routine:
+    """`c = a @ b` or `c += a @ b`: the products of each element are added up by fused multiply-adds, in order.
+
+    The routine's parameters: `k` steps; `a` with the bytes from row to row (`down`) and from step to step (`along`); `b`
+    with the bytes from step to step; `c` with the bytes from row to row (`width`); how many `columns` of the tile there
+    are; whether to `add`; `offset` is for `chain`.
+    """
+    r = Routine(f"tile{rows}x{vectors}", _TILE, lanes, aliased=False)
+    k, a, down, along, b, step, c, width, columns, add, _ = r.arguments
+    sums = [[r.variable(r.lift(0.0, type)) for _ in range(vectors)] for _ in range(rows)]
+    place_a, place_b = r.variable(a), r.variable(b)
+
+    def steps(count: int) -> None:
+        a, b = place_a.value, place_b.value
+        for _ in range(count):
+            y = [r.load(r.at(b, v * lanes, type), type) for v in range(vectors)]
+            for i in range(rows):
+                x = r.splat(r.load(r.bytes_on(a, down * i), type, 0))
+                for v in range(vectors):
+                    sums[i][v].value = x.fma(y[v], sums[i][v].value)
+            a, b = r.bytes_on(a, along), r.bytes_on(b, step)
+        place_a.value, place_b.value = a, b
+
+    whole = k // UNROLL * UNROLL
+    with r.loop(0, whole, UNROLL):
+        steps(UNROLL)
+    with r.loop(whole, k):
+        steps(1)
+    found = [[s.value for s in row] for row in sums]
+
+    places = [[r.at(r.bytes_on(c, width * i), v * lanes, type) for v in range(vectors)] for i in range(rows)]
+    every = [(found[i][v], places[i][v], v) for i in range(rows) for v in range(vectors)]
+    with r.choice(columns == vectors * lanes) as (full, part):
+        with full, r.choice(add != 0) as (yes, no):
+            with yes:
+                for x, place, _ in every:
+                    r.store(r.load(place, type) + x, place)
+            with no:
+                for x, place, _ in every:
+                    r.store(x, place)
+        with part:  # masked stores take ten times as long
+            masks = [r.first(columns - v * lanes) for v in range(vectors)]
+            more = r.splat(add) != 0
+            for x, place, v in every:
+                old = r.load_first(place, masks[v], r.lift(0.0, type))
+                r.store_first(select(more, old + x, x), place, masks[v])
+    return r
+
+
+def chain(rows: int, vectors: int, type: str, lanes: int, peeled: bool) -> Routine:
+    """`c = a @ b` with products and sums each rounded: a chain that starts from 0, or with `add` from what `c` holds.
+
+    With `peeled`, the elements before the first multiple of four of C's elements in a row are summed up differently: of
+    GROUP products four are added one by one, and then the sum of the other four. `offset` is the number of C's elements
+    before this tile, which begins a row; -1 if there are no such elements.
+    """
+    r = Routine(f"chain{rows}x{vectors}{'p' if peeled else ''}", _TILE, lanes, aliased=False)
+    k, a, down, along, b, step, c, width, columns, add, offset = r.arguments
+    masks = [r.first(columns - v * lanes) for v in range(vectors)]
+    places = [[r.at(r.bytes_on(c, width * i), v * lanes, type) for v in range(vectors)] for i in range(rows)]
+    zero = r.lift(0.0, type)
+    old = [[r.variable(zero) for _ in range(vectors)] for _ in range(rows)]
+    with r.when(add != 0):
+        for i in range(rows):
+            for v in range(vectors):
+                old[i][v].value = r.load_first(places[i][v], masks[v], zero)
+    sums = old
+    others = [r.variable(sums[i][0].value) for i in range(rows)] if peeled else []
+    place_a, place_b = r.variable(a), r.variable(b)
+
+    def steps(count: int) -> None:
+        a, b = place_a.value, place_b.value
+        group: list[Value] = []
+        for u in range(count):
+            y = [r.load(r.at(b, v * lanes, type), type) for v in range(vectors)]
+            for i in range(rows):
+                x = r.splat(r.load(r.bytes_on(a, down * i), type, 0))
+                for v in range(vectors):
+                    product = x * y[v]
+                    sums[i][v].value = sums[i][v].value + product
+                    if v or not peeled:
+                        continue
+                    if u < GROUP // 2:
+                        others[i].value = others[i].value + product
+                    elif u == GROUP // 2:
+                        group.append(product)
+                    else:
+                        group[i] = group[i] + product
+            a, b = r.bytes_on(a, along), r.bytes_on(b, step)
+        for other, sum in zip(others, group):
+            other.value = other.value + sum
+        place_a.value, place_b.value = a, b
+
+    whole = k // GROUP * GROUP
+    with r.loop(0, whole, GROUP):
+        steps(GROUP)
+    with r.loop(whole, k):
+        steps(1)
+    for i in range(rows):
+        for v in range(vectors):
+            found = sums[i][v].value
+            if peeled and not v:
+                before = (0 - (offset + width // SIZES[type] * i)) & 3
+                found = select(r.first(select(offset < 0, 0, before)), others[i].value, found)
+            r.store_first(found, places[i][v], masks[v])
+    return r
+
+
+# ---- operands --------------------------------------------------------------------------------------------------------
+# Columns of B become panels of `wide` columns, one behind the other: `k * wide` numbers, zeros where there is no column.
+
+_PACK: Parameters = {"k": "i64", "columns": "i64", "b": "ptr", "step": "i64", "next": "i64", "panels": "ptr"}
+
+
+def pack_rows(wide: int, type: str, lanes: int) -> Routine:
+    """Panels of columns that lie side by side. Each row is read from end to end: memory is slow in small pieces."""
+    r = Routine("pack_rows", _PACK, lanes, aliased=False)
+    k, columns, b, step, _, panels = r.arguments
+    whole = columns // wide * wide
+    with r.loop(0, k) as i:
+        source, target = r.bytes_on(b, i * step), r.at(panels, i * wide, type)
+        with r.loop(0, whole, wide) as j:
+            for v in range(0, wide, lanes):
+                r.store(r.load(r.at(source, j + v, type), type), r.at(target, j * k + v, type))
+    with r.when(whole < columns):
+        masks = [r.first(columns - whole - v) for v in range(0, wide, lanes)]
+        with r.loop(0, k) as i:
+            source, target = r.bytes_on(b, i * step), r.at(panels, whole * k + i * wide, type)
+            for v, mask in zip(range(0, wide, lanes), masks):
+                r.store(r.load_first(r.at(source, whole + v, type), mask, r.lift(0.0, type)), r.at(target, v, type))
+    return r
+
+
+def pack_columns(wide: int, type: str, lanes: int, rest: Routine) -> Routine:
+    """Panels of columns whose numbers lie side by side: squares of `lanes` by `lanes` are turned in registers.
+
+    Args:
+        rest: `pack_any`, for the last columns if they are fewer than `wide`.
+    """
+    r = Routine("pack_columns", _PACK, lanes, aliased=False)
+    k, columns, b, step, following, panels = r.arguments
+    whole, square_k = columns // wide * wide, k // lanes * lanes
+    with r.loop(0, whole, lanes) as j:
+        source = r.bytes_on(b, j * following)
+        target = r.at(panels, j // wide * wide * k + j % wide, type)
+        with r.loop(0, square_k, lanes) as i:
+            start = r.at(source, i, type)
+            square = [r.load(r.bytes_on(start, following * t), type) for t in range(lanes)]
+            for t, x in enumerate(turned(r, square)):
+                r.store(x, r.at(target, (i + t) * wide, type))
+        with r.loop(square_k, k) as i:
+            for t in range(lanes):
+                x = r.load(r.at(r.bytes_on(source, following * t), i, type), type, 0)
+                r.store(x, r.at(target, i * wide + t, type))
+    with r.when(whole < columns):
+        last = r.bytes_on(b, whole * following)
+        r.invoke(rest, k, columns - whole, last, step, following, r.at(panels, whole * k, type))
+    return r
+
+
+def pack_any(wide: int, type: str) -> Routine:
+    """Panels of columns whatever the distances."""
+    r = Routine("pack_any", _PACK, 0, aliased=False)
+    k, columns, b, step, following, panels = r.arguments
+    with r.loop(0, columns, wide) as j:
+        here, target = least(columns - j, wide), r.at(panels, j * k, type)
+        with r.loop(0, here) as t:
+            source = r.bytes_on(b, (j + t) * following)
+            with r.loop(0, k) as i:
+                r.store(r.load(r.bytes_on(source, i * step), type, 0), r.at(target, i * wide + t, type))
+        with r.loop(here, wide) as t, r.loop(0, k) as i:
+            r.store(r.lift(0.0, type), r.at(target, i * wide + t, type))
+    return r
+
+
+def turned(r: Routine, square: list[Value]) -> list[Value]:
+    """The transpose of a square of vectors: neighbours, then pairs, then fours, ... change places."""
+    n = len(square)
+    width = 1
+    while width < n:
+        found = list(square)
+        low = [k if k // width % 2 == 0 else k - width + n for k in range(n)]
+        high = [k + width if k // width % 2 == 0 else k + n for k in range(n)]
+        for i in range(n):
+            if i // width % 2 == 0:
+                x, y = square[i], square[i + width]
+                found[i], found[i + width] = r.pick(x, y, low), r.pick(x, y, high)
+        square, width = found, 2 * width
+    return square
+
+
+def pack_strips(rows: int, type: str, lanes: int) -> Routine:
+    """Rows of A that lie across (`down` is one number) as strips of `rows`, each step along k side by side.
+
+    A strip is `k * rows` numbers; `strips` has room for `lanes` more than all of them.
+    """
+    parameters = {"m": "i64", "k": "i64", "a": "ptr", "along": "i64", "strips": "ptr"}
+    r = Routine("pack_strips", parameters, lanes, aliased=False)
+    m, k, a, along, strips = r.arguments
+    whole = m // rows * rows
+    masks = [r.first(r.lift_one(rows)), r.first(m - whole)]
+    with r.loop(0, k) as step:
+        source, target = r.bytes_on(a, step * along), r.at(strips, step * rows, type)
+        with r.loop(0, whole, rows) as i:
+            r.store(r.load_first(r.at(source, i, type), masks[0], r.lift(0.0, type)), r.at(target, i * k, type))
+        with r.when(whole < m):
+            r.store(r.load_first(r.at(source, whole, type), masks[1], r.lift(0.0, type)), r.at(target, whole * k, type))
+    return r
