@@ -308,6 +308,7 @@ def ufunc(root: expr.Expr, parameters: Sequence[str], dtypes: Sequence[np.dtype]
             for name, text in program.needs.items():
                 compile_module(text, name, name)
             body = compile_module(program.text, "body")
+            _start_pool()
             loop = compile_module(llvm.driver([*types, program.result], machine.lanes[NAMES[real]]), "kernel")
         except (RuntimeError, OSError):  # LLVM does not know what is asked of it here
             return None

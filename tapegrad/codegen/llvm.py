@@ -21,13 +21,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..ir import expr
-from . import vecmath
+from . import pool, vecmath
 from .vectors import Code, Value, select
 
 MEMORY = {"float": "float", "double": "double", "i1": "i8"}  # how a type lies in memory
 SIZES = {"float": 4, "double": 8, "i1": 1}
 BUFFER = 32  # elements; all buffers together must stay below 4 KiB, beyond which Windows wants the stack probed
 MOST = 7  # operands
+PART = 32768  # elements that one thread works on at a time
+SEVERAL = 4  # parts; fewer are not worth a second thread
 
 
 class Unsupported(Exception):
@@ -226,6 +228,7 @@ def driver(types: Sequence[str], lanes: int) -> str:
         "entry:",
         "  %flags = alloca i32, align 4",
         *(f"  %b{k} = alloca [{BUFFER} x {MEMORY[t]}], align 64" for k, t in enumerate(types)),
+        f"  %box = alloca [{2 * count + 2} x i64], align 8",
         "  call void @llvm.x86.sse.stmxcsr(ptr %flags)",
         "  %n = load i64, ptr %dims, align 8",
     ]
@@ -260,10 +263,18 @@ def driver(types: Sequence[str], lanes: int) -> str:
     lines += [
         f"  %vectors = udiv i64 %n, {lanes}",
         f"  %covered = mul i64 %vectors, {lanes}",
+        f"  %many = icmp sge i64 %vectors, {SEVERAL * PART // lanes}",
+        "  br i1 %many, label %share, label %alone",
+        "alone:",
         f"  call void %data({', '.join(near)}, i64 %vectors)",
+        "  br label %covered.all",
+        "share:",
+        *_share(near, n, lanes),
+        "  br label %covered.all",
+        "covered.all:",
         "  br label %rest",
         "rest:",
-        "  %start = phi i64 [ 0, %entry ], [ %covered, %whole ], [ %stop, %scattered ]",
+        "  %start = phi i64 [ 0, %entry ], [ %covered, %covered.all ], [ %stop, %scattered ]",
         "  %left = sub i64 %n, %start",
         "  %over = icmp sle i64 %left, 0",
         "  br i1 %over, label %done, label %gather0",
@@ -278,10 +289,51 @@ def driver(types: Sequence[str], lanes: int) -> str:
         "  call void @llvm.x86.sse.ldmxcsr(ptr %flags)",
         "  ret void",
         "}",
+        *_part(n, lanes),
+        pool.DECLARATION,
         "declare void @llvm.x86.sse.stmxcsr(ptr)",
         "declare void @llvm.x86.sse.ldmxcsr(ptr)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _share(near: list[str], n: int, lanes: int) -> list[str]:
+    """Give parts of the vectors to `@part`: what it needs goes into a box."""
+    values = [operand for pair in near for operand in pair.split(", ")] + ["i64 %vectors", "ptr %data"]
+    lines = []
+    for j, value in enumerate(values):
+        lines += [f"  %in.box{j} = getelementptr i64, ptr %box, i64 {j}", f"  store {value}, ptr %in.box{j}, align 8"]
+    return [
+        *lines,
+        f"  %up.parts = add i64 %vectors, {PART // lanes - 1}",
+        f"  %parts = udiv i64 %up.parts, {PART // lanes}",
+        f"  call void @{pool.SYMBOL}(ptr @part, ptr %box, i64 %parts)",
+    ]
+
+
+def _part(n: int, lanes: int) -> list[str]:
+    """`part(box, i)`: the i-th PART elements."""
+    each, lines, operands = PART // lanes, [], []
+    for j in range(2 * n + 4):
+        type = "ptr" if j == 2 * n + 3 or (j % 2 == 0 and j < 2 * n + 2) else "i64"
+        lines += [f"  %at{j} = getelementptr i64, ptr %box, i64 {j}", f"  %v{j} = load {type}, ptr %at{j}, align 8"]
+    for k in range(n + 1):
+        lines += [
+            f"  %on{k} = mul i64 %first, %v{2 * k + 1}",
+            f"  %from{k} = getelementptr i8, ptr %v{2 * k}, i64 %on{k}",
+        ]
+        operands.append(f"ptr %from{k}, i64 %v{2 * k + 1}")
+    return [
+        "define internal void @part(ptr %box, i64 %i) {",
+        f"  %first = mul i64 %i, {each}",
+        *lines,
+        f"  %left = sub i64 %v{2 * n + 2}, %first",
+        f"  %few = icmp slt i64 %left, {each}",
+        f"  %count = select i1 %few, i64 %left, i64 {each}",
+        f"  call void %v{2 * n + 3}({', '.join(operands)}, i64 %count)",
+        "  ret void",
+        "}",
+    ]
 
 
 def _gather(k: int, type: str, lanes: int, n: int) -> list[str]:

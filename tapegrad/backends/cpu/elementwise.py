@@ -16,7 +16,7 @@ import numpy as np
 
 from ... import codegen
 from ...ir import expr
-from . import halves, special, threads, transcendental, workers
+from . import halves, special, transcendental
 from .halves import EVERY, FLOAT32, HALVES, narrow, widen
 
 FLOAT64, BOOL = np.dtype(np.float64), np.dtype(np.bool_)
@@ -236,7 +236,6 @@ FEW = (
     512  # the same for formulas and for what NumPy computes one by one: at 1,000 elements it takes 2 to 4 times as long
 )
 VECTORIZED = frozenset("exp log sin cos tanh sqrt exp2".split())  # in NumPy, on all processors that matter here
-SHARED = 1 << 20  # elements from which threads share the work, if there are several: together they need 3 to 19% more
 _UNKNOWN = object()
 
 
@@ -265,28 +264,9 @@ def _generated(
             found = made[key] = codegen.jit.ufunc(root, parameters, key, real) if known else None
         if found is None or (out is not None and out.dtype != real):
             return None
-        if operands[lead].size >= SHARED and out is None and threads.get_num_threads() > 1:
-            return _in_threads(found, operands, operands[lead])
         return found(*operands) if out is None else found(*operands, out=out)
 
     return run
-
-
-def _in_threads(compute: np.ufunc, operands: list[np.ndarray], first: np.ndarray) -> Any:
-    """One part of the elements for each thread, if the operands lie in memory alike; the results are the same."""
-    if any(a.ndim and (a.shape != first.shape or not a.flags.c_contiguous) for a in operands):
-        return compute(*operands)
-    count = threads.get_num_threads()
-    flat = [a.reshape(-1) if a.ndim else a for a in operands]
-    size = -(-first.size // count)
-    result = np.empty(first.size, compute.types[0][-1])
-
-    def part(start: int) -> None:
-        piece = slice(start, start + size)
-        compute(*[a[piece] if a.ndim else a for a in flat], out=result[piece])
-
-    workers.share(part, range(0, first.size, size))
-    return result.reshape(first.shape)
 
 
 def kernel(
