@@ -304,25 +304,27 @@ def _call_arrays(op: Any, values: list, out: Any) -> Any:
     raw, tensors, plain = list(values), [], True
     for i, kind in op.tensors:
         x = values[i]
-        if kind == "Arrays":
+        if isinstance(x, Tensor) and kind != "Arrays":
+            raw[i], plain = x.array, False
+            tensors.append(x)
+        elif kind == "Arrays":
             items = list(x) if isinstance(x, (tuple, list)) else _refuse(op, i, x, "a list or tuple of tensors")
+            if not all(isinstance(t, (Tensor, Array, np.generic)) for t in items):
+                _refuse(
+                    op, i, next(t for t in items if not isinstance(t, (Tensor, Array, np.generic))), "a list of tensors"
+                )
             plain = plain and not any(isinstance(t, Tensor) for t in items)
             raw[i] = [t.array if isinstance(t, Tensor) else t for t in items]
             tensors += items
-        elif isinstance(x, Tensor):
-            raw[i], plain = x.array, False
-            tensors.append(x)
         elif x is None and kind == "Array | None":
             tensors.append(None)
         elif isinstance(x, (Array, np.generic)):
             tensors.append(wrap(np.asarray(x)))
         else:
             _refuse(op, i, x, "a tensor")
-    for t in tensors:
-        if t is not None and not isinstance(t, Tensor) and not isinstance(t, (Array, np.generic)):
-            _refuse(op, op.tensors[0][0], t, "a list of tensors")
+    npos = op.npos
     try:
-        found = op.body(*raw[: op.npos], **dict(zip(op.names[op.npos :], raw[op.npos :])))
+        found = op.body(*raw) if len(raw) == npos else op.body(*raw[:npos], **dict(zip(op.names[npos:], raw[npos:])))
     except (TypeError, ValueError, IndexError) as error:
         raise explain(op, values, error) from None
     if plain:
@@ -332,7 +334,7 @@ def _call_arrays(op: Any, values: list, out: Any) -> Any:
     if out is not None:
         return _write_outs(op, tensors, results, out)
     made = [wrap(a) for a in results]
-    attrs = tuple(values[i] for i in op.attr_slots)
+    attrs = tuple([values[i] for i in op.attr_slots])
     _record_arrays(op, tensors, attrs, made, results)
     if op.view:
         kwargs = dict(zip(op.attr_names, attrs))
@@ -350,8 +352,8 @@ def _record_arrays(op: Any, tensors: list, attrs: tuple, made: list[Tensor], res
         return
     if not op.formulas:
         return
-    edges = tuple(None if t is None or not isinstance(t, Tensor) else edge(t) for t in tensors)
-    if not any(e is not None for e in edges):
+    edges = tuple([edge(t) if isinstance(t, Tensor) else None for t in tensors])
+    if edges.count(None) == len(edges):
         return
     if op.nout == 1:
         if results[0].dtype.kind not in "biu":
