@@ -235,6 +235,7 @@ LARGE = 16384  # elements; below, a function that NumPy has as vector code is no
 FEW = (
     512  # the same for formulas and for what NumPy computes one by one: at 1,000 elements it takes 2 to 4 times as long
 )
+SLOW = frozenset("maximum minimum sign copysign where".split())  # single steps that take NumPy 2 to 20 times as long
 VECTORIZED = frozenset("exp log sin cos tanh sqrt exp2".split())  # in NumPy, on all processors that matter here
 _UNKNOWN = object()
 
@@ -242,7 +243,7 @@ _UNKNOWN = object()
 def worth_generating(root: expr.Expr) -> bool:
     """Whether generated code is faster than NumPy: for functions that it has, and where several steps become one."""
     operators = [x.op for x in expr.walk(root) if x.args]
-    return len(operators) > 1 or bool(codegen.FUNCTIONS.intersection(operators))
+    return len(operators) > 1 or not (codegen.FUNCTIONS | SLOW).isdisjoint(operators)
 
 
 def _generated(
