@@ -293,6 +293,7 @@ def kernel(
     shaped = next((i for i, p in enumerate(parameters) if p in whole), None)
     compiled: dict[tuple[np.dtype, bool], Callable] = {}
     generated = _generated(root, parameters, scalars, lead) if worth_generating(root) else None
+    several = sum([bool(x.args) for x in expr.walk(root)]) > 1
 
     def make(dtype: np.dtype, flat: bool) -> Callable:
         number = _numbers(dtype)
@@ -314,7 +315,9 @@ def kernel(
             return in_single(run, args, dtype, out)
         key = dtype, shaped is None or args[shaped].ndim == 0
         found = compiled.get(key) or make(*key)
-        return found(*args, out=out) if first.size < 2 * BLOCK else _in_blocks(found, first, args, out)
+        if first.size < 2 * BLOCK or not several:
+            return found(*args, out=out)
+        return _in_blocks(found, first, args, out)
 
     return run
 
