@@ -155,6 +155,7 @@ if _TYPE_CHECKING:
     from . import nn as nn
     from . import optim as optim
     from . import random as random
+    from . import return_types as return_types
     from . import serialization as serialization
     from . import signal as signal
     from . import special as special
@@ -175,7 +176,7 @@ if _TYPE_CHECKING:
 
 _LATE = {  # name: the module to import for it
     **{name: name for name in "amp autograd cpu distributions fft func linalg masked nn optim random".split()},
-    **{name: name for name in "serialization signal special testing utils vision".split()},
+    **{name: name for name in "return_types serialization signal special testing utils vision".split()},
     **dict.fromkeys(
         (
             "autocast clear_autocast_cache get_autocast_dtype is_autocast_cache_enabled is_autocast_enabled "

@@ -202,7 +202,8 @@ SAMPLES |= {
         case(real(2, 3), real(2, 3, seed=1), real(2, 3, seed=2), expect=lambda x, end, w: x + w * (end - x)),
         case(real(3), real(3, seed=1), 0.75, expect=lambda x, end, w: x + w * (end - x)),
     ],
-    "_power": [*binary(np.power, 0.3), case(2.0, real(3), expect=np.power)],
+    "_power": [*binary(np.power, 0.3)],
+    "_power_of_number": [case(2.0, real(3), expect=np.power)],
     "_squared": unary(np.square),
     "_power_of": [
         *unary(lambda x: x**3),

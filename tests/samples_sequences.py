@@ -116,8 +116,8 @@ RECURRENT = {
 }
 
 
-def lstm_gates(x, c):
-    i, f, g, o = np.split(x, 4, 1)
+def lstm_gates(x, y, c):
+    i, f, g, o = np.split(x + y, 4, 1)
     new = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(new), new
 
@@ -128,7 +128,7 @@ def gru_gates(x, y, h):
     return (1 - z) * np.tanh(xn + sigmoid(xr + hr) * hn) + z * h
 
 
-RECURRENT["lstm_gates"] = [case(real(2, 12), real(2, 3, seed=1), expect=lstm_gates)]
+RECURRENT["lstm_gates"] = [case(real(2, 12), real(2, 12, seed=1), real(2, 3, seed=2), expect=lstm_gates)]
 RECURRENT["gru_gates"] = [case(real(2, 9), real(2, 9, seed=1), real(2, 3, seed=2), expect=gru_gates)]
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import tapegrad as torch
 from tapegrad.backends.cpu import optimizers as backend
+from tapegrad.backends.cpu import step_table
 from tapegrad.backends.cpu.step_table import Table
 from tapegrad.optim import lr_scheduler, packed
 from tapegrad.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook, required
@@ -471,19 +472,19 @@ def test_formulas():
     assert repr(torch.optim.Adam.rule) == "<rule adam_rule>"
 
 
-def in_parts(update, own, numbers, large):
+def in_parts(update, own, numbers, fuse):
     """The update of `Packed`: for each row alone, or for all at once."""
     p, g, *state = own.values()
-    whole, count, gather, middle, scatter = update.parts(large)
+    whole, count, gather, middle, scatter = update.parts(fuse)
     temporaries = [np.empty_like(p) for _ in range(count)]
     if middle is None:
         return whole(p, g, state, numbers, temporaries)
-    buffers = [g.copy(), *state]
+    g = g.copy()
     for i in range(len(p) if gather is not None else 0):
-        gather(p[i], [s[i] for s in buffers], numbers, [t[i] for t in temporaries])
-    middle(buffers, numbers, temporaries)
+        gather(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
+    middle(None if fuse == 2 else g, state, numbers, temporaries)
     for i in range(len(p)):
-        scatter(p[i], [s[i] for s in buffers], numbers, [t[i] for t in temporaries])
+        scatter(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
 
 
 @pytest.mark.parametrize("name", RULED)
@@ -500,7 +501,7 @@ def test_compiled_updates_agree_with_their_expressions(name):
         own = {n: rng.uniform(0.5, 2.0, (3, 5)) for n in ("p", "g", *program.arrays)}
         expected = evaluate(program.outputs, {n: torch.tensor(a) for n, a in own.items()} | values | counts)
         numbers, kept = program.update.numbers(np.dtype("float64"), *counts.values(), *values.values())
-        for run in ("whole", "pieces", "threads", "long", "parts", "long parts", "machine code"):
+        for run in ("whole", "pieces", "threads", "long", "parts 0", "parts 1", "parts 2", "machine code"):
             mine = {n: a.copy() for n, a in own.items()}
             with pytest.MonkeyPatch.context() as patch:
                 if run in ("pieces", "threads"):
@@ -512,7 +513,7 @@ def test_compiled_updates_agree_with_their_expressions(name):
                 if run == "long":
                     patch.setattr(backend.axpby, "WORTH", 0)
                 if "parts" in run:
-                    in_parts(program.update, mine, numbers, run == "long parts")
+                    in_parts(program.update, mine, numbers, int(run[-1]))
                 elif run == "machine code":
                     if 1 < sum(on) < len(on):  # to compile all would take 10 s
                         continue
@@ -623,11 +624,16 @@ def disturb_the_group(optimizer):
 DISTURBANCES = [value for name, value in list(globals().items()) if name.startswith("disturb_")]
 
 
+@pytest.mark.parametrize("kind", ["Packed", "Tabled"])
 @pytest.mark.parametrize("name", RULED)
 @pytest.mark.parametrize("disturb", DISTURBANCES, ids=lambda f: f.__name__[8:])
-def test_packed_steps_have_the_bits_of_single_ones(name, disturb, monkeypatch):
-    """Whatever happens between steps, and with pieces smaller than the parameters together."""
+def test_steps_together_have_the_bits_of_single_ones(name, disturb, kind, monkeypatch):
+    """Whatever happens between steps, with pieces smaller than the parameters together, and with generated code."""
+    if kind == "Tabled" and not backend.codegen.jit.available():
+        pytest.skip("no code generation on this machine")
     monkeypatch.setattr(packed, "TOGETHER", 21)
+    monkeypatch.setattr(packed, "LEAST", 0 if kind == "Tabled" else 10**9)
+    monkeypatch.setattr(step_table, "WORK", 32)
     kwargs = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
     together, single = (make(name, noisy_parameters((3, 4), (5,), (2, 2, 2), (7,), (90,), ()), **kwargs) for _ in "ab")
     single._pack = lambda group, members, options: None
@@ -643,6 +649,29 @@ def test_packed_steps_have_the_bits_of_single_ones(name, disturb, monkeypatch):
         assert_same_bits(together, single)
     assert str(together.state_dict()) == str(single.state_dict())
     assert any(pack.params for pack in together._packs.values())
+    assert {type(pack).__name__ for pack in together._packs.values()} == {kind}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_generated_updates_of_many_sizes(threads):
+    """Stretches of large parameters, several small ones at a time, memory that cannot be written."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        sizes = [100_000, 1, 70, 5000, 32768, 3, 40_000]
+        together, single = (make("Adam", noisy_parameters(*[(n,) for n in sizes])) for _ in "ab")
+        single._pack = lambda group, members, options: None
+        for optimizer in (together, single):
+            walk(optimizer, 3)
+        assert_same_bits(together, single)
+        (pack,) = together._packs.values()
+        assert (type(pack) is packed.Tabled) == backend.codegen.jit.available()
+        together.param_groups[0]["params"][1].array.flags.writeable = False
+        together._packs.clear()
+        with pytest.raises(ValueError, match="read-only"):
+            walk(together, 1)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_packed_state_is_changed_in_place():

@@ -33,7 +33,7 @@ from .routine import Routine, least, part_of
 from .vectors import Value, select
 
 VECTORS, ROWS = 3, 4  # of a tile of the output
-ENTRY = 4  # numbers of an entry before the pieces: count, split, place of the first output, place of those from `split`
+ENTRY = 5  # numbers of an entry before the pieces: count, split, place of the first output, of those from `resume`, `resume`
 TAPS = 6  # of a tile of the weight's gradient, with two vectors; 8 with one
 BLOCK = 256  # positions of which the gradient is transposed at a time
 DEPTH = 24576  # bytes of a panel
@@ -129,18 +129,34 @@ def _put(r: Routine, at: list[Value], out: Value, row: Value, sums: list, real: 
 
 def _put_parts(r: Routine, entries: Value, each: Value, room: Value, out: Value, row: Value, add: Value, rows: int,
                real: str) -> None:  # fmt: skip
-    """The same for a tile in memory, of vectors that are cut off or go to two places. Rare: loops, not copies of code."""
+    """The same for a tile in memory in which vectors are cut off or go to two places: loops, to keep the code short."""
     zero = r.lift(0.0, real)
-    with r.loop(0, VECTORS) as v:
-        count, split, here, there = (number(r, r.at(entries, each * v, "i64"), k) for k in range(ENTRY))
-        before = r.first(least(count, split))
-        after = r.first(count) & (r.count() >= r.splat(r.one.convert("trunc", split, "i32")))
+
+    def put(v: Value, to: Value, mask: Value | None) -> None:
         with r.loop(0, rows) as i:
-            value = r.load(r.at(room, (i * VECTORS + v) * r.lanes, real), real)
-            for mask, to in ((before, here), (after, there)):
-                place = r.at(out, row * i + to, real)
-                old = r.load_first(place, mask & r.splat(add), zero)
-                r.store_first(value + old, place, mask)
+            value, place = r.load(r.at(room, (i * VECTORS + v) * r.lanes, real), real), r.at(out, row * i + to, real)
+            with r.choice(add) as (again, fresh):
+                with again:
+                    if mask is None:
+                        r.store(value + r.load(place, real), place)
+                    else:
+                        r.store_first(value + r.load_first(place, mask, zero), place, mask)
+                with fresh:
+                    if mask is None:
+                        r.store(value, place)
+                    else:
+                        r.store_first(value, place, mask)
+
+    with r.loop(0, VECTORS) as v:
+        count, split, here, there, resume = (number(r, r.at(entries, each * v, "i64"), k) for k in range(ENTRY))
+        with r.choice((count & split).__eq__(r.lanes)) as (whole, parted):
+            with whole:
+                put(v, here, None)
+            with parted:
+                with r.when(split > 0):
+                    put(v, here, r.first(split))
+                with r.when(resume < count):
+                    put(v, there, r.first(count) & (r.count() >= r.splat(r.one.convert("trunc", resume, "i32"))))
 
 
 def _panel(pieces: int, real: str, lanes: int, strict: bool) -> Routine:

@@ -234,12 +234,17 @@ def copy(real: str, lanes: int) -> Callable[..., None] | None:
 
 
 def _cells(r: Routine, row: Value, to: Value, first: Value, after: Value, step: Value, plain: Value, real: str) -> None:
-    """Copy the cells of a row: whole vectors, the last of which overlaps, or one by one."""
-    with r.choice(((plain != 0) & (after - first >= r.lanes))) as (vectors, single):
-        with vectors:
-            last = after - r.lanes
-            with r.loop(first, after, r.lanes) as c:
+    """Copy the cells of a row, `plain` elements apart: whole vectors, the last of which overlaps, or one by one."""
+    n, last = r.lanes, after - r.lanes
+    with r.choice((last >= first) & (plain > 0) & (plain <= 2)) as (vectors, single):
+        with vectors, r.choice(plain.__eq__(1)) as (side_by_side, every_second):
+            with side_by_side, r.loop(first, after, n) as c:
                 at = least(c, last)
                 r.store(r.load(r.at(row, at, real), real), r.at(to, at, real))
+            with every_second, r.loop(first, after, n) as c:
+                at = least(c, last)
+                low, high = (r.load(r.at(row, at * 2 + k, real), real) for k in (0, n - 1))  # none after the last one
+                order = [*range(0, n, 2), *range(n + 1, 2 * n, 2)]
+                r.store(r.pick(low, high, order), r.at(to, at, real))
         with single, r.loop(first, after) as c:
             r.store(r.load(r.at(row, c * step, real), real, 0), r.at(to, c, real))

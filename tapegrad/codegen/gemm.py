@@ -26,13 +26,14 @@ from .vectors import Value, select
 
 DEPTH = 192  # steps along k of a block
 GRAIN = 1 << 21  # multiplications of a part for one thread: some 50 us
-MOST = 64  # parts that a product is cut into, if its blocks are not too large then
-ROWS = 384  # of a block: with DEPTH numbers each, half of the second-level cache
+MOST = 32  # parts that a product is cut into, if its blocks are not too large then
+ROWS = 96  # of a block
 CHUNK = 4  # panels of B that are packed at a time: 48 KiB, with a cache line's or more of each row
-ROOM = 12288  # numbers of A that are packed
-FEWEST = 48  # rows of a part, so that packing B pays
+ROOM = 18816  # numbers of A that are packed: ROWS times DEPTH and a little more
+FEWEST = 96  # rows of a part, so that packing B pays
 NARROW, LOW = 12, 4  # fewer columns, or rows: products of single rows
-PEELED = 6  # columns from which on the beginnings of rows matter
+FUSED, CHAINS, DOTS = range(3)  # kinds of sums
+VECTORS = -2  # an offset: the product of two vectors
 
 
 class Shape(NamedTuple):
@@ -63,8 +64,8 @@ _PANEL = {
     "c": "ptr", "cm": "i64", "columns": "i64", "add": "i64", "offset": "i64",
 }  # fmt: skip
 _CALL = {
-    "a": "ptr", "am": "i64", "ak": "i64", "b": "ptr", "bk": "i64", "bn": "i64", "bias": "ptr", "bias_n": "i64",
-    "biased": "i64",     "c": "ptr", "m": "i64", "n": "i64", "k": "i64", "fused": "i64", "next_a": "i64", "next_b": "i64", "next_c": "i64",
+    "a": "ptr", "am": "i64", "ak": "i64", "b": "ptr", "bk": "i64", "bn": "i64", "base": "ptr", "base_m": "i64",
+    "base_n": "i64", "add": "i64",     "c": "ptr", "m": "i64", "n": "i64", "k": "i64", "kind": "i64", "next_a": "i64", "next_b": "i64", "next_c": "i64", "next_base": "i64",
     "batch": "i64", "each": "i64", "per": "i64", "groups": "i64", "rows": "i64", "columns": "i64",
 }  # fmt: skip
 
@@ -82,14 +83,18 @@ class _Writer:
         self.strips = tiles.pack_strips(s.rows, s.type, s.lanes)
         self.fused = {i: tiles.tile(i, s.vectors, s.type, s.lanes) for i in range(s.rows, 0, -1)}
         self.chains = {i: tiles.chain(i, s.vectors, s.type, s.lanes, peeled) for i in (3, 2, 1)}
+        self.line = tiles.chain(1, CHUNK * s.vectors, s.type, s.lanes, False)
+        orders = (8, "fours"), (4, "fours"), (1, "eights"), (1, "pairs")
+        self.dots = {key: tiles.dots(*key, s.type) for key in orders}
+        self.inner = tiles.inner(s.type)
         self.panels = {True: self.panel("panel", self.fused), False: self.panel("chain_panel", self.chains)}
-        self.blocks = {True: self.block("block", True), False: self.block("chain_block", False)}
+        self.blocks = {FUSED: self.block("block", True), CHAINS: self.block("chain_block", False), DOTS: self.dot_block()}
         self.part = self.a_part()
 
     def all(self) -> list[Routine]:
         """Every routine but the public one, for `routine.module`."""
         found = [self.any, self.rows, self.columns, self.strips, self.part, *self.fused.values(), *self.chains.values()]
-        return [*found, *self.panels.values(), *self.blocks.values()]
+        return [*found, self.line, self.inner, *self.dots.values(), *self.panels.values(), *self.blocks.values()]
 
     def panel(self, name: str, kernels: dict[int, Routine]) -> Routine:
         """All rows of A times one panel of B: tiles as high as possible, the last two of nearly the same height.
@@ -130,9 +135,10 @@ class _Writer:
     def block(self, name: str, fused: bool) -> Routine:
         """`c = a @ b` or, with `add`, `c += a @ b` for a block of rows and columns: blocks along k, panels, tiles."""
         s, size = self.shape, self.size
+        chunk = CHUNK * s.wide
         r = Routine(name, _BLOCK, 0, aliased=False)
         m, n, k, a, am, ak, b, bk, bn, c, cm, add, offset = r.arguments
-        room, strips = r.room(CHUNK * s.wide * DEPTH, s.type), r.room(ROOM + s.lanes, s.type)
+        room, strips = r.room(chunk * DEPTH, s.type), r.room(ROOM + s.lanes, s.type)
         depth = r.lift(DEPTH, "i64")
         if fused:
             depth = select((k > DEPTH) & (k < 2 * DEPTH), k // 2, depth)
@@ -142,20 +148,54 @@ class _Writer:
             steps = least(depth, k - at)
             left.value = r.bytes_on(a, at * ak)
             if fused:
-                fits = (m + s.rows) * depth <= ROOM
+                fits = (m // s.rows + 1) * (depth * s.rows + s.lanes) <= ROOM
                 with r.when((am == size) & (ak != size) & (n > s.wide) & fits):
                     r.invoke(self.strips, m, steps, left.value, ak, strips)
                     left.value, row.value = strips, r.lift(size, "i64")
-                    along.value, strip.value = r.lift(size * s.rows, "i64"), steps * (size * s.rows)
+                    along.value = r.lift(size * s.rows, "i64")
+                    strip.value = (steps * s.rows + tiles.spill(s.rows, s.lanes)) * size
             on = select(at > 0, 1, add)
-            with r.loop(0, n, CHUNK * s.wide) as j:
-                here = least(n - j, CHUNK * s.wide)
+            whole = r.variable(r.lift_one(0))
+            if not fused:  # one row: B is used only once
+                whole.value = select((m == 1) & (bn == size) & (offset <= 0), n // chunk * chunk, 0)
+                with r.loop(0, whole.value, chunk) as j:
+                    source = r.bytes_on(r.at(b, j, s.type), at * bk)
+                    r.invoke(self.line, steps, left.value, am, ak, source, bk, r.at(c, j, s.type), cm, chunk, on, -1)
+            with r.loop(whole.value, n, chunk) as j:
+                here = least(n - j, chunk)
                 self.pack(r, steps, here, r.bytes_on(r.bytes_on(b, at * bk), j * bn), bk, bn, room)
                 with r.loop(0, here, s.wide) as t:
                     columns, panel = least(here - t, s.wide), r.at(room, t * steps, s.type)
                     past = offset if fused else select((j + t == 0) & (bn == size), offset, -1)
                     known = left.value, row.value, along.value, strip.value, panel, s.wide * size
                     r.invoke(self.panels[fused], m, steps, *known, r.at(c, j + t, s.type), cm, columns, on, past)
+        return r
+
+    def dot_block(self) -> Routine:
+        """A block of products of rows of A with columns of B that lie along."""
+        r = Routine("dot_block", _BLOCK, 0, aliased=False)
+        m, n, k, a, am, _, b, _, bn, c, cm, add, offset = r.arguments
+        one = offset == VECTORS
+        with r.when(one):
+            r.invoke(self.inner, k, a, b, c, add)
+        with r.loop(0, select(one, 0, m)) as i:
+            x, target = r.bytes_on(a, i * am), r.bytes_on(c, i * cm)
+            apart = (0 - offset - i * (am // self.size)) & 3
+            usual = select(offset < 0, ((k - 1) & 3) + 1, apart)
+            start = r.lift_one(0)
+            for count in (8, 4):
+                stop = n // count * count
+                with r.loop(start, stop, count) as j:
+                    known = bn, r.at(target, j, self.shape.type), usual, add
+                    r.invoke(self.dots[count, "fours"], k, x, r.bytes_on(b, j * bn), *known)
+                start = stop
+            with r.loop(start, n) as j:
+                known = k, x, r.bytes_on(b, j * bn), bn, r.at(target, j, self.shape.type)
+                with r.choice((offset < 0) & (j - start == 1)) as (second, other):
+                    with second:
+                        r.invoke(self.dots[1, "eights"], *known, 4, add)
+                    with other:
+                        r.invoke(self.dots[1, "pairs"], *known, select(offset < 0, 4, apart), add)
         return r
 
     def a_part(self) -> Routine:
@@ -172,35 +212,39 @@ class _Writer:
             a = r.bytes_on(r.bytes_on(v["a"], index * v["next_a"]), i * v["am"])
             b = r.bytes_on(r.bytes_on(v["b"], index * v["next_b"]), j * v["bn"])
             c = r.at(r.bytes_on(r.bytes_on(v["c"], index * v["next_c"]), i * cm), j, self.shape.type)
-            add = r.one.convert("zext", v["biased"] > 0, "i64")
+            add = v["add"]
             with r.when(add != 0), r.loop(0, high) as row:
-                target, bias = r.bytes_on(c, row * cm), r.bytes_on(v["bias"], j * v["bias_n"])
+                source = r.bytes_on(v["base"], index * v["next_base"] + (i + row) * v["base_m"] + j * v["base_n"])
+                target = r.bytes_on(c, row * cm)
                 with r.loop(0, wide) as column:
-                    x = r.load(r.bytes_on(bias, column * v["bias_n"]), self.shape.type, 0)
+                    x = r.load(r.bytes_on(source, column * v["base_n"]), self.shape.type, 0)
                     r.store(x, r.at(target, column, self.shape.type))
-            whole = select(n < PEELED, -1, index * (v["next_c"] // self.size) + i * n + j)
-            known = high, wide, v["k"], a, v["am"], v["ak"], b, v["bk"], v["bn"], c, cm, add, whole
-            with r.choice(v["fused"] != 0) as (yes, no):
-                with yes:
-                    r.invoke(self.blocks[True], *known)
-                with no:
-                    r.invoke(self.blocks[False], *known)
+            first_c = index * (v["next_c"] // self.size) + i * n + j
+            first_a = index * (v["next_a"] // self.size) + i * (v["am"] // self.size)
+            for kind, block in self.blocks.items():
+                with r.when(v["kind"] == kind):
+                    past = first_c if kind == CHAINS else select(m == 1, select(n == 1, r.lift_one(VECTORS), -1), first_a)
+                    known = v["k"], a, v["am"], v["ak"], b, v["bk"], v["bn"], c, cm, add, past
+                    r.invoke(block, high, wide, *known)
         return r
 
 
 def product(type: str, lanes: int) -> list[Routine]:
-    """(m,k),(k,n),(b) -> (m,n): the loop of a generalised ufunc for the product plus a bias; an empty bias is none.
+    """(m,k),(k,n),(r,b) -> (m,n): the loop of a generalised ufunc for the product plus a start value.
 
-    The result must lie row by row, as NumPy makes it; the operands may lie in any way.
+    The start is (m, n) or a row (1, n); an empty one is none. The result must lie row by row, as NumPy makes it; the
+    operands may lie in any way.
     """
     writer = _Writer(shape(type, lanes))
     s, size = writer.shape, writer.size
     main = Routine("product", {"args": "ptr", "dims": "ptr", "steps": "ptr"}, 0)
     args, dims, steps = main.arguments
-    a, b, bias, c = (main.load(main.at(args, i, "ptr"), "ptr") for i in range(4))
-    batch, m, k, n, biased = (main.load(main.at(dims, i, "i64"), "i64") for i in range(5))
-    distances = [main.load(main.at(steps, i, "i64"), "i64") for i in range(9)]
-    next_a, next_b, _, next_c, am, ak, bk, bn, bias_n = distances
+    a, b, base, c = (main.load(main.at(args, i, "ptr"), "ptr") for i in range(4))
+    batch, m, k, n, tall, wide = (main.load(main.at(dims, i, "i64"), "i64") for i in range(6))
+    distances = [main.load(main.at(steps, i, "i64"), "i64") for i in range(10)]
+    next_a, next_b, next_base, next_c, am, ak, bk, bn, base_m, base_n = distances
+    base_m = select(tall == 1, 0, base_m)
+    add = main.one.convert("zext", wide > 0, "i64")
 
     def turn(condition: Value, x: Value, y: Value) -> Value:
         return select(condition, y, x)
@@ -208,17 +252,17 @@ def product(type: str, lanes: int) -> list[Routine]:
     one = n == 1  # a column: its transpose is a row
     a, b, next_a, next_b = turn(one, a, b), turn(one, b, a), turn(one, next_a, next_b), turn(one, next_b, next_a)
     am, ak, bk, bn = turn(one, am, bn), turn(one, ak, bk), turn(one, bk, ak), turn(one, bn, am)
-    m, n = turn(one, m, main.lift(1, "i64")), turn(one, n, m)
-    fused = main.one.convert("zext", (n >= NARROW) & (m >= LOW), "i64")
+    m, n, base_n = turn(one, m, main.lift(1, "i64")), turn(one, n, m), turn(one, base_n, base_m)
+    along = (bk == size) & ((bn != size) | (n == 1)) & (ak == size)
+    kind = select((n >= NARROW) & (m >= LOW), FUSED, select(along, DOTS, main.lift_one(CHAINS)))
 
     work = m * n * k
-    want = least(work // GRAIN + 1, MOST)
+    want = least(work // select(kind == FUSED, GRAIN, main.lift_one(GRAIN // 16)) + 1, MOST)
     across = (am == size) & (ak != size)
-    all_columns = (n + s.wide - 1) // s.wide
-    lines = m // FEWEST + 1
-    groups = select(across, (want + least(want, lines) - 1) // least(want, lines), want)
-    groups = least(groups, all_columns)
-    columns = (all_columns + groups - 1) // groups * s.wide
+    panels, lines = (n + s.wide - 1) // s.wide, m // FEWEST + 1
+    groups = least(want, (panels + CHUNK - 1) // CHUNK)
+    groups = select(across, least((want + least(want, lines) - 1) // least(want, lines), (panels + 7) // 8), groups)
+    columns = (panels + groups - 1) // groups * s.wide
     groups = (n + columns - 1) // columns
     blocks = least((want + groups - 1) // groups, lines)
     most = select(across, main.lift_one(ROOM) // least(k, DEPTH) // s.rows * s.rows - s.rows, ROWS)
@@ -226,6 +270,6 @@ def product(type: str, lanes: int) -> list[Routine]:
     per = groups * ((m + rows - 1) // rows)
     each = select(per > 1, 1, main.lift_one(GRAIN) // (work + 1) + 1)
     parts = (batch + each - 1) // each * per
-    known = a, am, ak, b, bk, bn, bias, bias_n, biased, c, m, n, k, fused, next_a, next_b, next_c
+    known = a, am, ak, b, bk, bn, base, base_m, base_n, add, c, m, n, k, kind, next_a, next_b, next_c, next_base
     main.parallel(writer.part, parts, *known, batch, each, per, groups, rows, columns)
     return [main, *writer.all()]

@@ -15,7 +15,7 @@ Invariant: variances are sums of squared differences from the mean, never differ
 from __future__ import annotations
 
 from .routine import Routine, least, part_of
-from .rows import WORK, Piece, Sums, over_rows, sweep
+from .rows import Piece, Sums, over_rows, sweep
 from .vectors import Value
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
@@ -24,7 +24,7 @@ from .vectors import Value
 def normalize_rows(real: str, lanes: int, centred: bool, weighted: bool, biased: bool) -> list[Routine]:
     """x (n), [weight (n)], [bias (n)], eps () -> out (n), [mean ()], rstd ()."""
     names = ["x", *["weight"] * weighted, *["bias"] * biased, "eps", "out", *["mean"] * centred, "rstd"]
-    r = Routine("row", {**{name: "ptr" for name in names}, "n": "i64"}, lanes)
+    r = Routine("row", {**dict.fromkeys(names, "ptr"), "n": "i64"}, lanes)
     p = dict(zip(r.parameters, r.arguments))
     n, zero = p["n"], r.lift(0.0, real)
     share = 1 / n.to(real)
@@ -107,9 +107,9 @@ def normalize_rows_backward(real: str, lanes: int, centred: bool, weighted: bool
 
 def _row_backward(real: str, lanes: int, centred: bool, weighted: bool) -> Routine:
     """One row: dx, and what it adds to the sums over rows."""
-    pointers = {name: "ptr" for name in ("g", "x", *["weight"] * weighted)}
-    numbers = {name: real for name in (*["mean"] * centred, "rstd")}
-    results = {name: "ptr" for name in ("dx", *["dw", "db"] * weighted)}
+    pointers = dict.fromkeys(("g", "x", *(["weight"] * weighted)), "ptr")
+    numbers = dict.fromkeys((*(["mean"] * centred), "rstd"), real)
+    results = dict.fromkeys(("dx", *(["dw", "db"] * weighted)), "ptr")
     r = Routine("row", {**pointers, **numbers, **results, "n": "i64"}, lanes)
     p = dict(zip(r.parameters, r.arguments))
     n, zero = p["n"], r.lift(0.0, real)
@@ -155,8 +155,8 @@ class _Group:
 
     def __init__(self, names: list[str], real: str, lanes: int):
         self.real = real
-        sizes = {name: "i64" for name in ("a", "k", "j", "m")}
-        self.routine = part_of("group", {**{name: "ptr" for name in names}, **sizes}, lanes)
+        sizes = dict.fromkeys(("a", "k", "j", "m"), "i64")
+        self.routine = part_of("group", {**dict.fromkeys(names, "ptr"), **sizes}, lanes)
         self.p = dict(zip(self.routine.parameters, self.routine.arguments))
         self.a, self.k, self.j, self.m, self.part = (self.p[s] for s in ("a", "k", "j", "m", "part"))
         self.outer, self.inner = self.part // self.k, self.part % self.k

@@ -9,11 +9,12 @@ sums side by side (one vector of units in each gate, or `width` neighbouring vec
 product reads them from the first to the last. A tile is a panel times `rows` sequences, held in registers.
 
 Note [Rows]. Units are padded with zeros to whole panels, `P` of them for H, and inputs to a multiple of `UNROLL`, `J` of
-them for I, in all arrays that are seen here only: z (T + 1, B, P + J), what each step reads: the state before it and
-its input; gates (T, B, 4 P); cells (T + 1, B, P) and their tanh (T, B, P). Padding is finite and meets zero weights.
+them for I, in what is seen here only. Forward keeps in one array, one after the other: z (T + 1, B, P + J), what each
+step reads, the state before it and its input; gates (T, B, `SAVED` P); for an LSTM cells (T + 1, B, P) and their tanh
+(T, B, P). Padding is finite and meets zero weights.
 
 Invariants: every sum runs over the state's units, then over the inputs, one after the other, whatever the tile or the
-thread; `counts[s]` sequences, the first ones, are at work in step s, nothing else is read or written.
+thread; in a step with n sequences the first n are at work, nothing else is read or written.
 
 References: Hochreiter & Schmidhuber 1997 (LSTM), Cho et al. 2014 (GRU), Elman 1990; Goto & van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", ACM TOMS 34 (2008), for the panels.
@@ -25,6 +26,8 @@ from collections.abc import Callable, Sequence
 
 from . import vecmath
 from .routine import SIZES, Routine, least, part_of
+from .tiles import turned
+from .rows import Piece, over_rows, sweep
 from .vectors import Value, select
 
 KINDS = ("lstm", "gru", "tanh", "relu")
@@ -126,8 +129,9 @@ def over_tiles(r: Routine, sizes: Sequence[int], count: Value, tile: Callable[[i
 # ---- forward ---------------------------------------------------------------------------------------------------------
 
 FORWARD = {
-    "z": "ptr", "gates": "ptr", "cells": "ptr", "squashed": "ptr", "panels": "ptr", "bias": "ptr", "counts": "ptr",
-    "steps": "i64", "batch": "i64", "units": "i64", "inputs": "i64", "each": "i64",
+    "x": "ptr", "xt": "i64", "xb": "i64", "out": "ptr", "ot": "i64", "ob": "i64", "kept": "ptr", "w_hh": "ptr",
+    "w_ih": "ptr", "b_hh": "ptr", "b_ih": "ptr", "panels": "ptr", "table": "ptr", "steps": "i64", "batch": "i64",
+    "hidden": "i64", "units": "i64", "features": "i64", "inputs": "i64", "each": "i64",
 }  # fmt: skip
 STATE = {
     "before": "ptr", "after": "ptr", "gates": "ptr", "cell": "ptr", "new": "ptr", "squashed": "ptr", "units": "i64",
@@ -179,6 +183,10 @@ def _units(kind: str, type: str, lanes: int, first: bool) -> Routine:
 def forward(kind: str, type: str, lanes: int, width: int) -> list[Routine]:
     """A layer of `kind`, for `jit.function`: parameters as in `FORWARD`.
 
+    Sequence b of step s is read at `x + first * xt + b * xb` and written at `out + first * ot + b * ob` (in bytes);
+    `table` holds the number of sequences at work in each step, then the `first` of each step. The weights have P rows
+    in each gate.
+
     Args:
         kind: one of `KINDS`.
         type: "float" or "double".
@@ -190,18 +198,25 @@ def forward(kind: str, type: str, lanes: int, width: int) -> list[Routine]:
     columns, across = max(of_state + of_input) + 1, len(of_state) * lanes
     tiles = {size: tile(type, lanes, of_state, of_input, size) for size in tile_rows(columns, lanes, type)}
     halves = [_units(kind, type, lanes, first) for first in ((True, False) if several else (True,))]
+    copy = _copy(type, lanes)
     part = part_of("layer", FORWARD, 0)
-    z, gates, cells, squashed, panels, bias, counts, steps, batch, units, inputs, each, k = part.arguments
-    low = k * each
-    high = least(low + each, batch)
+    v = dict(zip(FORWARD, part.arguments))
+    batch, units, inputs = v["batch"], v["units"], v["inputs"]
+    z, gates, cells, squashed = _kept(part, v, kind, type)
+    low, high = _range(part, v)
     length, block = units + inputs, width * lanes
-    with part.loop(0, steps) as s:
-        present = _present(part, counts, s, low, high)
+    bias = part.at(v["panels"], length * units * GATES[kind], type)
+    with part.loop(0, v["steps"]) as s:
+        present, first = _step(part, v, s, low, high)
         line = s * batch + low
         now, quarters = part.at(z, line * length, type), part.at(gates, line * (4 * units), type)
         after = part.at(now, batch * length, type)
+        with part.loop(0, present) as row:
+            source = part.bytes_on(v["x"], first * v["xt"] + (low + row) * v["xb"])
+            part.invoke(copy, source, part.at(now, row * length + units, type), v["features"], inputs)
         with part.loop(0, units // block) as u:
-            panel, start = part.at(panels, u * across * length, type), part.at(bias, u * (columns * lanes), type)
+            panel = part.at(v["panels"], u * across * length, type)
+            start = part.at(bias, u * (columns * lanes), type)
 
             def product(size: int, row: Value) -> None:
                 if several:
@@ -221,35 +236,110 @@ def forward(kind: str, type: str, lanes: int, width: int) -> list[Routine]:
                     part.at(quarters, row * (4 * units), type), cell, part.at(cell, batch * units, type),
                     part.at(squashed, (line + row) * units, type), units,
                 )  # fmt: skip
-    return [_shared("forward", FORWARD, part), part, *halves, *tiles.values()]
+        with part.loop(0, present) as row:
+            target = part.bytes_on(v["out"], first * v["ot"] + (low + row) * v["ob"])
+            part.invoke(copy, part.at(after, row * length, type), target, v["hidden"], v["hidden"])
+    main = Routine("forward", FORWARD, 0)
+    pack, biases = _pack(type, lanes, len(of_state)), _biases(kind, type, lanes, columns)
+    v = dict(zip(FORWARD, main.arguments))
+    units, inputs = v["units"], v["inputs"]
+    length = units + inputs
+    distances = (units, main.lift_one(lanes)) if several else (main.lift_one(lanes), main.lift_one(lanes * width))
+    known = units // block, length, *distances
+    main.invoke(pack, v["w_hh"], units, units, v["panels"], *known)
+    main.invoke(pack, v["w_ih"], v["features"], inputs, main.at(v["panels"], units * across, type), *known)
+    bias = main.at(v["panels"], length * units * GATES[kind], type)
+    main.invoke(biases, v["b_hh"], v["b_ih"], bias, units // block, *distances)
+    return [_shared(main, v, part), part, pack, biases, copy, *halves, *tiles.values()]
 
 
-def _present(r: Routine, counts: Value, step: Value, low: Value, high: Value) -> Value:
-    """How many of the sequences from `low` to `high` are at work."""
-    found = least(high, r.load(r.at(counts, step, "i64"), "i64", 0)) - low
-    return select(found < 0, 0, found)
+def _kept(r: Routine, v: dict[str, Value], kind: str, type: str) -> tuple[Value, ...]:
+    """Where z, gates, cells and their tanh are: Note [Rows]."""
+    cells = v["batch"] * v["units"]
+    gates = r.at(v["kept"], (v["steps"] + 1) * v["batch"] * (v["units"] + v["inputs"]), type)
+    states = r.at(gates, v["steps"] * cells * SAVED[kind], type)
+    return v["kept"], gates, states, r.at(states, (v["steps"] + 1) * cells, type)
 
 
-def _shared(name: str, parameters: dict[str, str], part: Routine) -> Routine:
+def _pack(type: str, lanes: int, columns: int) -> Routine:
+    """Note [Panels]: `terms` numbers of each row of the weights, filled up to `padded`.
+
+    The first row of column c in panel u is `c * down + u * on`; a panel has `length` terms of all weights together.
+    """
+    parameters = dict.fromkeys("w terms padded out blocks length down on".split(), "i64") | {"w": "ptr", "out": "ptr"}
+    r = Routine("pack", parameters, lanes)
+    w, terms, padded, out, blocks, length, down, on = r.arguments
+    whole = terms // lanes * lanes
+    with r.loop(0, blocks) as u:
+        for c in range(columns):
+            rows = [r.at(w, (u * on + down * c + i) * terms, type) for i in range(lanes)]
+            panel = r.at(out, u * length * (columns * lanes) + c * lanes, type)
+            with r.loop(0, whole, lanes) as k:
+                for t, x in enumerate(turned(r, [r.load(r.at(row, k, type), type) for row in rows])):
+                    r.store(x, r.at(panel, (k + t) * (columns * lanes), type))
+            with r.loop(whole, terms) as k:
+                for i, row in enumerate(rows):
+                    r.store(r.load(r.at(row, k, type), type, 0), r.at(panel, k * (columns * lanes) + i, type))
+            with r.loop(terms, padded) as k:
+                r.store(r.lift(0.0, type), r.at(panel, k * (columns * lanes), type))
+    return r
+
+
+def _biases(kind: str, type: str, lanes: int, columns: int) -> Routine:
+    """What the sums of each panel start from: for a GRU's candidate the two biases apart."""
+    parameters = {"b_hh": "ptr", "b_ih": "ptr", "out": "ptr", "blocks": "i64", "down": "i64", "on": "i64"}
+    r = Routine("biases", parameters, lanes)
+    b_hh, b_ih, out, blocks, down, on = r.arguments
+    with r.loop(0, blocks) as u:
+        for c in range(columns):
+            gate = min(c, GATES[kind] - 1) if kind == "gru" else c
+            first, second = (r.load(r.at(b, u * on + down * gate, type), type) for b in (b_hh, b_ih))
+            sum = (first, second)[c - 2] if kind == "gru" and c >= 2 else first + second
+            r.store(sum, r.at(out, u * (columns * lanes) + c * lanes, type))
+    return r
+
+
+def _copy(type: str, lanes: int) -> Routine:
+    """`count` numbers from one place to another, and zeros up to `padded`."""
+    r = Routine("copy", {"source": "ptr", "target": "ptr", "count": "i64", "padded": "i64"}, lanes)
+    source, target, count, padded = r.arguments
+    whole = count // lanes * lanes
+    with r.loop(0, whole, lanes) as i:
+        r.store(r.load(r.at(source, i, type), type), r.at(target, i, type))
+    with r.loop(whole, count) as i:
+        r.store(r.load(r.at(source, i, type), type, 0), r.at(target, i, type))
+    with r.loop(count, padded) as i:
+        r.store(r.one.lift(0.0, type), r.at(target, i, type))
+    return r
+
+
+def _range(part: Routine, v: dict[str, Value]) -> tuple[Value, Value]:
+    """The sequences of a part: from the first to the one after the last."""
+    low = part.arguments[-1] * v["each"]
+    return low, least(low + v["each"], v["batch"])
+
+
+def _step(r: Routine, v: dict[str, Value], s: Value, low: Value, high: Value) -> tuple[Value, Value]:
+    """How many of the sequences from `low` to `high` are at work in step s, and where the first of all lies."""
+    found = least(high, r.load(r.at(v["table"], s, "i64"), "i64", 0)) - low
+    return select(found < 0, 0, found), r.load(r.at(v["table"], v["steps"] + s, "i64"), "i64", 0)
+
+
+def _shared(main: Routine, v: dict[str, Value], part: Routine) -> Routine:
     """The public routine: the batch in parts of `each` sequences."""
-    main = Routine(name, parameters, 0)
-    batch, each = (main.arguments[list(parameters).index(p)] for p in ("batch", "each"))
-    main.parallel(part, (batch + each - 1) // each, *main.arguments)
+    main.parallel(part, (v["batch"] + v["each"] - 1) // v["each"], *main.arguments)
     return main
 
 
 # ---- backward --------------------------------------------------------------------------------------------------------
 
 BACKWARD = {
-    "z": "ptr", "gates": "ptr", "cells": "ptr", "squashed": "ptr", "panels": "ptr", "g": "ptr", "slopes": "ptr",
-    "dh": "ptr", "dc": "ptr", "counts": "ptr", "steps": "i64", "batch": "i64", "units": "i64", "inputs": "i64",
-    "each": "i64",
+    "g": "ptr", "gt": "i64", "gb": "i64", "kept": "ptr", "panels": "ptr", "slopes": "ptr", "dh": "ptr", "dc": "ptr", "db": "ptr", "table": "ptr",
+    "steps": "i64", "batch": "i64", "units": "i64", "inputs": "i64", "each": "i64",
 }  # fmt: skip
-
-
 SLOPE = {
     "before": "ptr", "after": "ptr", "gates": "ptr", "cells": "ptr", "squashed": "ptr", "g": "ptr", "slopes": "ptr",
-    "dh": "ptr", "dc": "ptr", "units": "i64",
+    "dh": "ptr", "dc": "ptr", "db": "ptr", "units": "i64",
 }  # fmt: skip
 
 
@@ -260,7 +350,7 @@ def _slopes(kind: str, type: str, lanes: int) -> Routine:
     input): the first three belong to the state, the last three to the input.
     """
     r = Routine("slopes", SLOPE, lanes)
-    before, after, gates, cells, squashed, g, slopes, dh, dc, units = r.arguments
+    before, after, gates, cells, squashed, g, slopes, dh, dc, db, units = r.arguments
     with r.loop(0, units, lanes) as i:
 
         def load(pointer: Value, gate: int = 0) -> Value:
@@ -269,27 +359,31 @@ def _slopes(kind: str, type: str, lanes: int) -> Routine:
         def store(x: Value, pointer: Value, gate: int = 0) -> None:
             r.store(x, r.at(pointer, units * gate + i, type))
 
+        def slope(x: Value, gate: int) -> None:
+            store(x, slopes, gate)
+            store(load(db, gate) + x, db, gate)
+
         d = load(dh) + load(g)
         if kind == "lstm":
             entered, forget, candidate, shown = (load(gates, j) for j in range(4))
             flat = load(squashed)
             c = (d * shown).fma(1 - flat * flat, load(dc))
-            store(c * candidate * (entered * (1 - entered)), slopes, 0)
-            store(c * load(cells) * (forget * (1 - forget)), slopes, 1)
-            store(c * entered * (1 - candidate * candidate), slopes, 2)
-            store(d * flat * (shown * (1 - shown)), slopes, 3)
+            slope(c * candidate * (entered * (1 - entered)), 0)
+            slope(c * load(cells) * (forget * (1 - forget)), 1)
+            slope(c * entered * (1 - candidate * candidate), 2)
+            slope(d * flat * (shown * (1 - shown)), 3)
             store(c * forget, dc)
         elif kind == "gru":
             reset, update, product, candidate = (load(gates, j) for j in range(4))
             n = d * (1 - update) * (1 - candidate * candidate)
-            store(n * reset, slopes, 0)
-            store(n * product * (reset * (1 - reset)), slopes, 1)
-            store(d * (load(before) - candidate) * (update * (1 - update)), slopes, 2)
-            store(n, slopes, 3)
+            slope(n * reset, 0)
+            slope(n * product * (reset * (1 - reset)), 1)
+            slope(d * (load(before) - candidate) * (update * (1 - update)), 2)
+            slope(n, 3)
             store(d * update, dh)  # what does not come by the gates
         else:
             h = load(after)
-            store(d * (1 - h * h) if kind == "tanh" else select(h > 0, d, 0.0), slopes)
+            slope(d * (1 - h * h) if kind == "tanh" else select(h > 0, d, 0.0), 0)
         if kind != "gru":
             store(r.lift(0.0, type), dh)
     return r
@@ -298,36 +392,133 @@ def _slopes(kind: str, type: str, lanes: int) -> Routine:
 def backward(kind: str, type: str, lanes: int, width: int) -> list[Routine]:
     """The gradients of all sums of a layer, and of its first states: parameters as in `BACKWARD`.
 
-    `g` (T, B, P) are the gradients of the outputs, `dh` and `dc` (B, P) at first those of the last states, in the end
-    those of the first; `slopes` (T, B, `SLOPES` P) is written.
+    Those of the outputs are read at `g + first * gt + b * gb`, P of them for a sequence; `dh` and `dc` (B, P) hold at
+    first those of the last states, in the end those of the first; `slopes` (T, B, `SLOPES` P) is written; each part
+    adds up its own in a row of `db` (parts, `SLOPES` P).
     """
     tiles = {size: tile(type, lanes, range(width), [], size) for size in tile_rows(width, lanes, type)}
-    slope = _slopes(kind, type, lanes)
+    slope, across = _slopes(kind, type, lanes), SLOPES[kind]
     part = part_of("layer", BACKWARD, 0)
-    z, gates, cells, squashed, panels, g, slopes, dh, dc, counts, steps, batch, units, inputs, each, k = part.arguments
-    low = k * each
-    high = least(low + each, batch)
-    length, block = units + inputs, width * lanes
-    with part.loop(0, steps) as turn:
-        s = steps - turn - 1
-        present = _present(part, counts, s, low, high)
+    v = dict(zip(BACKWARD, part.arguments))
+    batch, units, slopes, dh = v["batch"], v["units"], v["slopes"], v["dh"]
+    z, gates, cells, squashed = _kept(part, v, kind, type)
+    low, high = _range(part, v)
+    length, block = units + v["inputs"], width * lanes
+    db = part.at(v["db"], part.arguments[-1] * units * across, type)
+    with part.loop(0, v["steps"]) as turn:
+        s = v["steps"] - turn - 1
+        present, first = _step(part, v, s, low, high)
         with part.loop(low, low + present) as row:
             line = s * batch + row
             here, state = line * units, part.at(z, line * length, type)
             part.invoke(
                 slope, state, part.at(state, batch * length, type), part.at(gates, here * 4, type),
-                part.at(cells, here, type), part.at(squashed, here, type), part.at(g, here, type),
-                part.at(slopes, here * SLOPES[kind], type), part.at(dh, row * units, type),
-                part.at(dc, row * units, type), units,
+                part.at(cells, here, type), part.at(squashed, here, type),
+                part.bytes_on(v["g"], first * v["gt"] + row * v["gb"]), part.at(slopes, here * across, type),
+                part.at(dh, row * units, type), part.at(v["dc"], row * units, type), db, units,
             )  # fmt: skip
         with part.loop(0, units // block) as u:
-            panel = part.at(panels, u * block * units * GATES[kind], type)
+            panel = part.at(v["panels"], u * block * units * GATES[kind], type)
 
             def product(size: int, row: Value) -> None:
-                rows = part.at(slopes, (s * batch + low + row) * units * SLOPES[kind], type)
+                rows = part.at(slopes, (s * batch + low + row) * units * across, type)
                 out = part.at(dh, (low + row) * units + u * block, type)
                 terms = units * GATES[kind]
-                part.invoke(tiles[size], rows, units * SLOPES[kind], panel, terms, 0, out, units, out, units, lanes)
+                part.invoke(tiles[size], rows, units * across, panel, terms, 0, out, units, out, units, lanes)
 
             over_tiles(part, list(tiles), present, product)
-    return [_shared("backward", BACKWARD, part), part, slope, *tiles.values()]
+    main = Routine("backward", BACKWARD, 0)
+    return [_shared(main, dict(zip(BACKWARD, main.arguments)), part), part, slope, *tiles.values()]
+
+
+# ---- single steps ----------------------------------------------------------------------------------------------------
+
+
+def _cell(name: str, operands: str, type: str, lanes: int, body: Callable[..., None]) -> list[Routine]:
+    """A generalised ufunc's loop over rows; `body` gets a load and a store of one vector of units in a gate."""
+    names = operands.split()
+    r = Routine("row", dict.fromkeys(names, "ptr") | {"n": "i64"}, lanes)
+    *_, n = r.arguments
+    pointers = dict(zip(names, r.arguments))
+
+    def units(piece: Piece) -> None:
+        def load(name: str, gate: int = 0) -> Value:
+            return piece.load(r.at(pointers[name], n * gate, type), type)
+
+        def store(x: Value, name: str, gate: int = 0) -> None:
+            piece.store(x, r.at(pointers[name], n * gate, type))
+
+        body(load, store)
+
+    sweep(r, n, units, unroll=1)
+    return over_rows(r, "n" * len(names), name)
+
+
+def _lstm_parts(load: Callable[..., Value]) -> tuple[Value, ...]:
+    """(i, f, g, o, c', tanh(c')) from the products with the input and with the state."""
+    i, f, o = (sigmoid(load("x", j) + load("y", j)) for j in (0, 1, 3))
+    g = tanh(load("x", 2) + load("y", 2))
+    new = f.fma(load("c"), i * g)
+    return i, f, g, o, new, tanh(new)
+
+
+def lstm_cell(type: str, lanes: int) -> list[Routine]:
+    """(n), (m), (m) -> (n), (n), m = 4 n: from c, and the products x and y with the input and the state, h' and c'."""
+
+    def body(load: Callable[..., Value], store: Callable[..., None]) -> None:
+        *_, o, new, flat = _lstm_parts(load)
+        store(o * flat, "h")
+        store(new, "new")
+
+    return _cell("lstm_cell", "c x y h new", type, lanes, body)
+
+
+def lstm_cell_backward(type: str, lanes: int) -> list[Routine]:
+    """(n), (m), (m), (n), (n) -> (m), (n): from c, x, y and the gradients of h' and c', those of x and of c."""
+
+    def body(load: Callable[..., Value], store: Callable[..., None]) -> None:
+        i, f, g, o, _, flat = _lstm_parts(load)
+        d = load("dh")
+        c = (d * o).fma(1 - flat * flat, load("dnew"))
+        for j, slope in enumerate((c * g * (i * (1 - i)), c * load("c") * (f * (1 - f)), c * i * (1 - g * g))):
+            store(slope, "dx", j)
+        store(d * flat * (o * (1 - o)), "dx", 3)
+        store(c * f, "dc")
+
+    return _cell("lstm_cell_backward", "c x y dh dnew dx dc", type, lanes, body)
+
+
+def _gru_parts(load: Callable[..., Value]) -> tuple[Value, ...]:
+    """(r, z, n, W_hn h + b_hn) from the products with the input and with the state."""
+    reset, update = (sigmoid(load("x", j) + load("y", j)) for j in (0, 1))
+    product = load("y", 2)
+    return reset, update, tanh(reset.fma(product, load("x", 2))), product
+
+
+def gru_cell(type: str, lanes: int) -> list[Routine]:
+    """(n), (m), (m) -> (n), m = 3 n: from h, and the products x and y with the input and the state, h'."""
+
+    def body(load: Callable[..., Value], store: Callable[..., None]) -> None:
+        _, update, candidate, _ = _gru_parts(load)
+        store(update.fma(load("h") - candidate, candidate), "out")
+
+    return _cell("gru_cell", "h x y out", type, lanes, body)
+
+
+def gru_cell_backward(type: str, lanes: int) -> list[Routine]:
+    """(n), (m), (m), (n) -> (m), (m), (n): from h, x, y and the gradient of h', those of x, y and h."""
+
+    def body(load: Callable[..., Value], store: Callable[..., None]) -> None:
+        reset, update, candidate, product = _gru_parts(load)
+        d = load("g")
+        n = d * (1 - update) * (1 - candidate * candidate)
+        of_reset = n * product * (reset * (1 - reset))
+        of_update = d * (load("h") - candidate) * (update * (1 - update))
+        for name in ("dx", "dy"):
+            store(of_reset, name, 0)
+            store(of_update, name, 1)
+        store(n, "dx", 2)
+        store(n * reset, "dy", 2)
+        store(d * update, "dh")
+
+    return _cell("gru_cell_backward", "h x y g dx dy dh", type, lanes, body)

@@ -56,16 +56,23 @@ class Routine(Code):
         lanes: of the plain registers.
         result: the type of what `give` gives back.
         aliased: whether memory behind different pointers may overlap; if not, LLVM may keep what it has read.
+        inline: whether LLVM may copy it to where it is called, which takes time for each copy.
     """
 
     def __init__(
-        self, name: str, parameters: Mapping[str, str], lanes: int, result: str = "void", aliased: bool = True
+        self,
+        name: str,
+        parameters: Mapping[str, str],
+        lanes: int,
+        result: str = "void",
+        aliased: bool = True,
+        inline: bool = True,
     ):
         super().__init__(lanes)
         self.symbol, self.result, self.parameters = name, result, dict(parameters)
         self.one = self.of(0)
         self.arguments = tuple(self.one.argument(f"%{n}", t) for n, t in parameters.items())
-        self.aliased = aliased
+        self.aliased, self.inline = aliased, inline
         self.block = "start"
         self._places: list[str] = []
         self._labels = 0
@@ -293,7 +300,8 @@ class Routine(Code):
         """The function in LLVM's language; with no calls of the C library (`memset`), which the loader could not link."""
         note = "" if self.aliased else " noalias"
         parameters = ", ".join(f"{t}{note if t == 'ptr' else ''} %{n}" for n, t in self.parameters.items())
-        head = f'define {"" if public else "internal "}{self.result} @{self.symbol}({parameters}) "no-builtins" {{'
+        head = f'define {"" if public else "internal "}{self.result} @{self.symbol}({parameters}) "no-builtins"'
+        head += " {" if self.inline else " noinline {"
         end = "  ret void" if self.result == "void" else "  unreachable"
         return "\n".join([head, "entry:", *self._places, "  br label %start", "start:", *self.lines, end, "}"])
 

@@ -80,17 +80,18 @@ class Sums:
             variable.value = new if piece.mask is None else select(piece.mask, new, old)
 
     def sweep(self, n: Value, body: Callable[..., Any]) -> None:
-        """Go over `n` elements; `body` gets a `Piece` and the present vectors, and returns the new ones."""
-        r, lanes, unroll = self.routine, self.routine.lanes, self.unroll
-        long, whole = n // (unroll * lanes) * (unroll * lanes), n // lanes * lanes
-        if unroll > 1:
-            with r.loop(0, long, unroll * lanes) as i:
-                for u in range(unroll):
-                    self.turn(body, Piece(r, i + u * lanes), u)
-        with r.loop(long if unroll > 1 else 0, whole, lanes) as i:
-            self.turn(body, Piece(r, i), 0)
-        with r.when(whole < n):
-            self.turn(body, Piece(r, whole, r.first(n - whole)), 0)
+        """Go over `n` elements; `body` gets a `Piece` and the present vectors, and returns the new ones.
+
+        What is left after the last `unroll` vectors goes under masks, whole vectors too: two copies of the body less
+        to be compiled.
+        """
+        r, step = self.routine, self.unroll * self.routine.lanes
+        long = n // step * step
+        with r.loop(0, long, step) as i:
+            for u in range(self.unroll):
+                self.turn(body, Piece(r, i + u * r.lanes), u)
+        with r.loop(long, n, r.lanes) as i:
+            self.turn(body, Piece(r, i, r.first(n - i)), 0)
 
     def totals(self) -> list[Value]:
         """One number for each."""
@@ -249,7 +250,7 @@ def cross_entropy(real: str, lanes: int, weighted: bool, smooth: bool) -> list[R
     """
     names = ("x", "target", *(("weight",) if weighted else ()), "settings", "totals", "losses", "parts")
     row = _log_parts(real, lanes, smooth)
-    pointers = {name: "ptr" for name in names}
+    pointers = dict.fromkeys(names, "ptr")
     part = part_of("rows", {**pointers, "sx": "i64", "st": "i64", "n": "i64", "rows": "i64", "each": "i64"}, 0)
     p = dict(zip(part.parameters, part.arguments))
     ignored = part.load(p["settings"], "double")
@@ -314,7 +315,7 @@ def cross_entropy_backward(real: str, lanes: int, smooth: bool) -> list[Routine]
     `(softmax(x) - spread / n - onehot(target) (1 - spread)) * weight * g`; zeros for rows of weight zero.
     """
     names = "x target peak log weight g settings out".split()
-    r = Routine("row", {**{name: "ptr" for name in names}, "n": "i64"}, lanes)
+    r = Routine("row", {**dict.fromkeys(names, "ptr"), "n": "i64"}, lanes)
     *pointers, n = r.arguments
     p = dict(zip(names, pointers))
     peak, log, weight, g = (r.load(p[k], real, 0) for k in ("peak", "log", "weight", "g"))

@@ -389,12 +389,12 @@ def _refuse(op: Any, i: int, x: Any, expected: str) -> Any:
     raise TypeError(text)
 
 
-_result_types: dict[str, type] = {}
+known_result_types: dict[str, type] = {}
 
 
 def result_type_of(name: str, fields: tuple[str, ...]) -> type:
     """The named tuple of an operation with several results (`torch.return_types.max`)."""
-    found = _result_types.get(name)
+    found = known_result_types.get(name)
     if found is None:
         base = namedtuple(name, fields)  # type: ignore[misc]
 
@@ -402,9 +402,15 @@ def result_type_of(name: str, fields: tuple[str, ...]) -> type:
             parts = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self))
             return f"torch.return_types.{name}(\n{parts})"
 
-        found = type(name, (base,), {"__slots__": (), "__repr__": text, "__module__": "torch.return_types"})
-        _result_types[name] = found
+        reduced = lambda self: (named_result, (name, fields, tuple(self)))
+        methods = {"__slots__": (), "__repr__": text, "__reduce__": reduced, "__module__": "torch.return_types"}
+        known_result_types[name] = found = type(name, (base,), methods)
     return found
+
+
+def named_result(name: str, fields: tuple[str, ...], values: tuple) -> tuple:
+    """Such a named tuple: what unpickling calls."""
+    return result_type_of(name, fields)(*values)
 
 
 def _package(op: Any, made: list[Tensor]) -> Any:
@@ -461,6 +467,8 @@ def write_out(op: Any, operands: list, array: np.ndarray, out: Tensor) -> Tensor
         raise RuntimeError(message(f"{op.name}: a {source} result does not fit in out", got=f"out of dtype {target}"))
     if out.array.shape != array.shape:
         out.array = np.empty(array.shape, target.numpy)
+    elif not getattr(op, "fills", False):
+        refuse_repeated(op.name, out.array)
     np.copyto(out.array, array, casting="unsafe")
     out.bump()
     return out

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes, modes
+from ..backends.cpu.memory import address, deep_copy, owner_of
 from ..errors import message
 from ..shapes import Size, strides
 from . import printing
@@ -139,15 +140,11 @@ class Tensor:
 
     def storage_offset(self) -> int:
         """Where the first element lies in the memory that the tensor shares with its views, in elements."""
-        owner = self.array
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        start = self.array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-        return start // self.array.itemsize
+        return (address(self.array) - address(owner_of(self.array))) // self.array.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return self.array.__array_interface__["data"][0]
+        return address(self.array)
 
     def is_contiguous(self, memory_format: Any = devices.contiguous_format) -> bool:
         """Whether the elements lie in memory in row-major order."""
@@ -454,7 +451,7 @@ class Tensor:
             return memo[id(self)]
         out = type(self).__new__(type(self))
         memo[id(self)] = out
-        out.array = self.array.copy()
+        out.array = deep_copy(self.array, memo)
         out._requires_grad = self._requires_grad
         out._grad = copy.deepcopy(self._grad, memo)
         out.__dict__.update(copy.deepcopy(self.__dict__, memo))

@@ -274,6 +274,10 @@ class _Emitter:
         if found is not obj:
             what = f"save: {module}.{qualname} is not found under its own name"
             raise PicklingError(message(what, fix="save plain values and tensors, such as model.state_dict()"))
+        self.reference_by_name(str(module), qualname)
+
+    def reference_by_name(self, module: str, qualname: str) -> None:
+        """The name of a class or function; `save` tells the user of those that `load` will refuse."""
         full = f"{module}.{qualname}"
         if (module, qualname) not in TABLE and full not in REGISTERED and full not in self.foreign:
             self.foreign.append(full)
@@ -286,6 +290,12 @@ class _Emitter:
             return
         if isinstance(obj, (np.ndarray, np.generic)) and obj.dtype.kind not in "biufc":
             self.foreign.append(f"{type(obj).__name__} of {obj.dtype}")
+        if isinstance(obj, tuple) and type(obj).__module__ == "torch.return_types":
+            self.reference_by_name("torch.return_types", type(obj).__name__)
+            self.arguments((tuple(obj), {}))
+            self.parts.append(b"R")
+            self.remember(obj)
+            return
         reduced: Any = obj.__reduce_ex__(2)
         if isinstance(reduced, str):
             self.reference(obj)

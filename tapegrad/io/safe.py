@@ -110,6 +110,8 @@ def called(cls: type, full: str, args: tuple) -> Any:
         if found is not None:
             return found
         raise UnpicklingError(message(f"load: {full} has no such member", got=repr(args[0])[:100]))
+    if full.startswith("torch.return_types.") and len(args) == 2 and type(args[0]) is tuple:
+        return made(cls, args[0])
     what = f"load: an object of {full} can only be made by calling the class, and loading calls nothing"
     raise UnpicklingError(message(what, fix="save plain values instead of the object"))
 

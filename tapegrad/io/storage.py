@@ -185,20 +185,3 @@ class Regions:
         region.cover(start, start + extent, t.dtype)
         steps = tuple(s // width for s in array.strides) if array.size else wrap(array).stride()
         return region, start, steps  # type: ignore[return-value]
-
-
-def owner_of(array: np.ndarray) -> np.ndarray:
-    """The array that holds the memory which this one is a view of."""
-    base: Any = array.base
-    while base is not None:
-        if isinstance(base, np.ndarray):
-            array = base
-        elif type(base).__name__ != "DummyArray":  # what `as_strided` puts between
-            break
-        base = base.base
-    return array
-
-
-def address(array: np.ndarray) -> int:
-    """Where the first element lies."""
-    return array.__array_interface__["data"][0]

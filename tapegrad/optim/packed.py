@@ -154,7 +154,8 @@ class Chunk(NamedTuple):
 
     part: slice  # which of the parameters
     parts: Parts
-    buffers: list[Array]  # of their gradients and state, side by side: (n,) for each name
+    g: Array | None  # for their gradients, side by side: (n,); None if these are read where they are
+    state: list[Array]  # theirs, side by side: (n,) for each name
     temporaries: list[Array]  # (n,)
 
 
@@ -172,42 +173,50 @@ class Packed(Together):
                 np.copyto(window, s[name].array)
                 s[name].array = window
         update = self.program.update
-        bounds = _neighbours(ends, update.parts(True).middle is not None)
+        bounds = _neighbours(ends, update.parts(2).middle is not None)
         longest = max(ends[last] - ends[first] for first, last in bounds)
-        count = max(update.parts(large).temporaries for large in (False, True))
+        count = max(update.parts(fuse).temporaries for fuse in (0, 1, 2))
         scratch = [np.empty(longest, dtype) for _ in range(1 + count)]  # the first for gradients
         self.chunks: list[Chunk] = []
-        self.windows_of: list[tuple[list[Array], list[Array]]] = []  # buffers and temporaries of each, in its shape
+        # of each parameter, in its shape: the place for its gradient, its state, temporaries
+        self.places: list[tuple[Array, list[Array], list[Array]]] = []
         for first, last in bounds:
             low, high = ends[first], ends[last]
-            parts = update.parts((high - low) >= WORTH * (last - first))
+            fuse = (high - low >= WORTH) + (high - low >= WORTH * (last - first))
             for shape, start, end in zip(shapes[first:last], ends[first:last], ends[first + 1 :]):
-                g, *temporaries = [t[start - low : end - low].reshape(shape) for t in scratch]
-                self.windows_of.append(([g, *[b[start:end].reshape(shape) for b in buffers]], temporaries))
-            g, *temporaries = [t[: high - low] for t in scratch]
-            self.chunks.append(Chunk(slice(first, last), parts, [g, *[b[low:high] for b in buffers]], temporaries))
+                g, *spare = [t[start - low : end - low].reshape(shape) for t in scratch]
+                self.places.append((g, [b[start:end].reshape(shape) for b in buffers], spare))
+            g, *spare = [t[: high - low] for t in scratch]
+            beside = None if fuse == 2 or last - first == 1 else g
+            state = [b[low:high] for b in buffers]
+            self.chunks.append(Chunk(slice(first, last), update.parts(fuse), beside, state, spare))
 
     def _update(self, numbers: list[Array]) -> None:
         grads = list(map(gradient_of, self.params))
-        for part, (whole, _, gather, middle, scatter), buffers, temporaries in self.chunks:
-            windows = self.windows_of[part]
-            if len(windows) == 1:
-                (g,), (p_,), ((own, spare),) = grads[part], self.arrays[part], windows
-                whole(p_, g if g.flags.c_contiguous else np.ascontiguousarray(g), own[1:], numbers, spare)
+        for part, (whole, _, gather, middle, scatter), buffer, state, temporaries in self.chunks:
+            mine = list(zip(self.arrays[part], grads[part], self.places[part]))
+            if buffer is None:
+                mine = [(p_, g if g.flags.c_contiguous else np.ascontiguousarray(g), own) for p_, g, own in mine]
+            else:
+                np.concatenate(list(map(flat, grads[part])), out=buffer)
+                mine = [(p_, own[0], own) for p_, _, own in mine]
+            if len(mine) == 1:
+                ((p_, g, (_, own, spare)),) = mine
+                whole(p_, g, own, numbers, spare)
                 continue
-            np.concatenate(list(map(flat, grads[part])), out=buffers[0])
             if gather is not None:
-                for p_, (own, spare) in zip(self.arrays[part], windows):
-                    gather(p_, own, numbers, spare)
-            middle(buffers, numbers, temporaries)
-            for p_, (own, spare) in zip(self.arrays[part], windows):
-                scatter(p_, own, numbers, spare)
+                for p_, g, (_, own, spare) in mine:
+                    gather(p_, g, own, numbers, spare)
+            middle(buffer, state, numbers, temporaries)
+            for p_, g, (_, own, spare) in mine:
+                scatter(p_, g, own, numbers, spare)
 
 
 def together(program: Any, members: list[Tensor], states: list[dict[str, Tensor]]) -> Together:
     """The parameters of a group as one step can take them."""
-    dtypes = {p.array.dtype for p in members}
-    if sum(p.array.size for p in members) >= LEAST and all(program.update.kernel(d) for d in dtypes):
+    plain = [p.array for p in members if p.array.dtype in PLAIN]
+    large = sum(a.size for a in plain) >= LEAST
+    if large and all(program.update.kernel(dtype) for dtype in {a.dtype for a in plain}):
         return Tabled(program, members, states)
     return Packed(program, members, states)
 

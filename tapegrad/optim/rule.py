@@ -40,7 +40,7 @@ from ..ops.pointwise.bounds import clamp, maximum, minimum
 from ..ops.pointwise.compare import where
 from ..ops.pointwise.functions import abs, sign, sqrt
 from .optimizer import Optimizer, number_tensor
-from .packed import Together, together
+from .packed import LEAST, Together, together
 
 Number = float  # the annotation of state that is one number per parameter
 
@@ -224,7 +224,8 @@ class RuleOptimizer(Optimizer):
         options: dict[str, Any] = {}
         if packed is None or not packed.follows(group) or not packed.holds(members, self.state):
             options = self._options(group)
-            packed = self._pack(group, members, options) if members else None
+            several = len(members) > 1 or (members and members[0].array.size >= LEAST)
+            packed = self._pack(group, members, options) if several else None
         if packed is not None:
             if packed.params:
                 key = [packed.arrays[0].dtype, *[values[0].item() for values in packed.numbers]]

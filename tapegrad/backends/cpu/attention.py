@@ -1,4 +1,5 @@
-"""Scaled dot-product attention on NumPy: softmax(scale q k^T + mask) v, block by block.
+"""Scaled dot-product attention: softmax(scale q k^T + mask) v, block by block, on NumPy or, where heads are whole
+vectors and keys are not too many, in machine code (`codegen.attention`).
 
 Note [Blocks]. The scores of all queries and keys, (..., L, S), are never there at once: a block of them is made, turned
 into probabilities and used up while it is in the cache. What is kept for the way back is the logarithm of each row's
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ... import codegen
+from . import fused
 from .halves import wide
 
 Array = np.ndarray
@@ -119,6 +122,86 @@ class Attention:
             np.copyto(s, 0, where=~_cut(self.keep, where, keys))
 
 
+# ---- in machine code -------------------------------------------------------------------------------------------------
+
+HEAD = "(b,h,l,e),(b,h,s,e),(b,h,s,f),"
+
+
+def _lined(x: Array) -> Array:
+    """`x` with its last dimension side by side."""
+    return x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
+
+
+class _Fused:
+    """The operands of a call for the kernels; `fits` tells whether these can have it."""
+
+    def __init__(self, call: Attention):
+        self.call = call
+        self.width = 0
+        q, (keys, values) = call.q, (call.k.shape[2], call.v.shape[3])
+        same = q.dtype == call.k.dtype == call.v.dtype and q.dtype in (np.float32, np.float64)
+        if call.keep is not None or not same or q.size < fused.SMALL or not keys or not codegen.jit.available():
+            return
+        real = "float" if q.dtype == np.float32 else "double"
+        lanes = codegen.jit.lanes(real)
+        if keys > codegen.attention.MOST_KEYS[real] or q.shape[3] % lanes or values % lanes or not q.shape[3]:
+            return
+        panel = lanes * codegen.attention.COLUMNS
+        self.width = -(-keys // panel) * panel
+        self.settings = fused.numbers(np.dtype(np.float64), float(call.scale), call.causal)
+
+    def mask(self) -> list[Array]:
+        """The mask as numbers that are added, for all heads, stretched."""
+        mask, (b, h, rows, _), keys = self.call.mask, self.call.q.shape, self.call.k.shape[2]
+        if mask is None:
+            return []
+        dtype = self.call.q.dtype.type
+        if mask.dtype.kind == "b":
+            mask = np.where(mask, dtype(0), dtype(-np.inf))
+        mask = np.ascontiguousarray(np.broadcast_to(mask, (*mask.shape[:3], keys)), dtype)
+        return [np.broadcast_to(mask, (b, h, rows, keys))]
+
+    def space(self, columns: int) -> Array:
+        """Memory for turned keys and values."""
+        return np.empty((*self.call.q.shape[:2], columns * self.width), self.call.q.dtype)
+
+    def forward(self) -> tuple[Array, Array] | None:
+        """(out (B, H, L, V), logs), or None."""
+        call = self.call
+        mask = self.mask()
+        signature = f"{HEAD}{'(b,h,l,s),' * len(mask)}(2),(b,h,w)->(b,l,h,f),(b,h,l)"
+        kernel = fused.ufunc("attention", "forward", call.q, f"rrr{'r' * len(mask)}drrr", signature, 2, bool(mask))
+        if kernel is None:
+            return None
+        operands = [_lined(a) for a in (call.q, call.k, call.v)]
+        out, logs = kernel(*operands, *mask, self.settings, self.space(call.q.shape[3]))
+        return out.swapaxes(1, 2), logs
+
+    def backward(self, g: Array, out: Array, logs: Array) -> tuple[Array, Array, Array] | None:
+        """(dq, dk, dv), or None."""
+        call = self.call
+        mask = self.mask()
+        signature = (
+            f"(b,h,l,f),{HEAD}{'(b,h,l,s),' * len(mask)}(b,h,l,f),(b,h,l),(2),(b,h,w),"
+            "(b,h,l,e),(b,h,s,e),(b,h,s,f)->(b,h)"
+        )
+        types = f"rrrr{'r' * len(mask)}rrdrrrrr"
+        kernel = fused.ufunc("attention", "backward", call.q, types, signature, 1, bool(mask))
+        if kernel is None or g.dtype != call.q.dtype:
+            return None
+        operands = [_lined(a) for a in (g, call.q, call.k, call.v)]
+        dq = np.empty_like(operands[1])
+        dk, dv = (np.zeros_like(a) for a in operands[2:])  # keys that are seen late are added to, and some are not seen
+        if dq.strides[-1] != dq.itemsize or dk.strides[-1] != dk.itemsize or dv.strides[-1] != dv.itemsize:
+            dq, dk, dv = np.empty(dq.shape, dq.dtype), np.zeros(dk.shape, dk.dtype), np.zeros(dv.shape, dv.dtype)
+        space = self.space(call.q.shape[3] + call.v.shape[3])
+        kernel(*operands, *mask, _lined(out), logs, self.settings, space, dq, dk, dv)
+        return dq, dk, dv
+
+
+# ---- both ------------------------------------------------------------------------------------------------------------
+
+
 def _factor(p: float) -> float:
     return 0.0 if p == 1 else 1 / (1 - p)
 
@@ -131,6 +214,11 @@ def attention(
     `mask` holds truth values (True: the key is seen) or numbers that are added; `keep` is what dropout keeps.
     """
     call = Attention(q, k, v, mask, keep, causal, scale)
+    compiled = _Fused(call)
+    found = compiled.forward() if compiled.width else None
+    if found is not None:
+        out, logs = found
+        return out.reshape(call.batch + out.shape[2:]).astype(q.dtype, copy=False), logs
     b, h, rows, _ = call.q.shape
     out = np.empty((b, rows, h, call.v.shape[-1]), call.q.dtype).swapaxes(1, 2)  # so that joining heads copies nothing
     logs = np.empty((b, h, rows), out.dtype)
@@ -180,6 +268,10 @@ def attention_backward(
     """
     call = Attention(q, k, v, mask, keep, causal, scale)
     g, out = _four(wide(g), call.batch), _four(wide(out), call.batch)
+    compiled = _Fused(call)
+    three = compiled.backward(g, out, logs) if compiled.width and not (mask_needs and mask is not None) else None
+    if three is not None:
+        return (*_results(three, (q, k, v), call.batch), None)
     factor = g.dtype.type(_factor(p))
     dq, dk, dv = np.empty_like(call.q), np.zeros_like(call.k), np.zeros_like(call.v)
     dmask = np.zeros(call.mask.shape, g.dtype) if mask_needs and call.mask is not None else None
@@ -207,9 +299,11 @@ def attention_backward(
         dk[seen] += np.matmul(s.swapaxes(-1, -2), call.q[where])
     dq *= call.scale
     dk *= call.scale
-    found: list[Array | None] = []
-    for a, like in ((dq, q), (dk, k), (dv, v)):
-        found.append(a.reshape(call.batch + a.shape[2:]).astype(like.dtype, copy=False))
     if dmask is not None and mask is not None:
         dmask = dmask.reshape(mask.shape if len(call.batch) <= 2 else call.batch + dmask.shape[2:])
-    return (*found, dmask)
+    return (*_results((dq, dk, dv), (q, k, v), call.batch), dmask)
+
+
+def _results(found: tuple[Array, ...], like: tuple[Array, ...], batch: tuple[int, ...]) -> list[Array]:
+    """(B, H, n, m) with the batch dimensions of the call, in the dtypes of the operands."""
+    return [a.reshape(batch + a.shape[2:]).astype(x.dtype, copy=False) for a, x in zip(found, like)]

@@ -30,6 +30,7 @@ PARTS = 16  # into which a convolution of a few images is cut
 PLANES = 1 << 17  # cells of a copy that are worth a turn
 LEAST = 1 << 17  # multiply-adds below which NumPy's calls cost no more than the preparation here
 SLACK = 16  # cells before and after a copy that vectors may touch
+NEAR = 128  # pieces of rows that are read in place, for a tile after the other: with lines of 64 bytes, 20 KB
 MANY = 4  # in shorter rows than this, a vector would lie in too many pieces
 
 
@@ -102,6 +103,10 @@ def source_of(s: Shape, plain: bool) -> Source:
     else:
         phases = tuple(tuple(sorted({t % a for t in r})) for r, a in zip(s.reach, s.stride))
         height, width = (m + max(t // a for t in r) for m, a, r in zip(s.out, s.stride, s.reach))
+        # What is read beyond the end of a row may be the zeros at the beginning of the next one.
+        low, n, a = s.low[1], s.sizes[1], s.stride[1]
+        zeros, end = min(max(0, -((f - low) // a)) for f in phases[1]), max(-((f - low - n) // a) for f in phases[1])
+        width = max(width - zeros, end, s.out[1])
         copied = True
     channel = len(phases[0]) * len(phases[1]) * height * width
     return Source(s.channels * s.groups * channel, channel, width, height, phases, copied)
@@ -118,7 +123,7 @@ def _copy_plan(s: Shape, source: Source, steps: Sizes) -> tuple[Array, list[Arra
     numbers = dict(
         planes=planes, turn=max(1, PLANES // source.channel), channels=s.groups * s.channels, plane=source.channel,
         n_step=steps[0], c_step=steps[1], h_step=steps[2], w_step=steps[3], height=source.height, width=source.row,
-        h_phases=len(source.phases[0]), w_phases=len(source.phases[1]), plain=steps[3] * s.stride[1] == 1,
+        h_phases=len(source.phases[0]), w_phases=len(source.phases[1]), plain=steps[3] * s.stride[1],
         h_table=tables[0], w_table=tables[1],
     )  # fmt: skip
     return _plan(codegen.conv_weight.COPY, numbers)
@@ -132,6 +137,7 @@ def _read(x: Array, s: Shape, real: str) -> tuple[int, Array, Source]:
     size = x.itemsize
     plan, _ = _copy_plan(s, source, tuple(a // size for a in x.strides))
     room = np.empty(s.images * source.image + 2 * SLACK, x.dtype)
+    room[-SLACK:] = 0  # the zeros that follow the last row
     at = address(room) + SLACK * size
     codegen.conv_weight.copy(real, codegen.jit.lanes(real))(address(x), at, address(plan))
     return at, room, source
@@ -160,42 +166,74 @@ def _together(images: int, positions: int, high: int) -> int:
     return best
 
 
-def _entries(s: Shape, source: Source, together: int, lanes: int, high: int) -> tuple[Array, int]:
-    """The table of vectors of positions, and of how many pieces they are at most; 0: whole vectors in one row each."""
-    total = together * s.positions
-    image, place = np.divmod(np.arange(total), s.positions)
-    row, column = np.divmod(place, s.out[1])
+def _runs(numbers: Array) -> Array:
+    """In which run of neighbours each lane is, counted in each row."""
+    found = np.zeros(numbers.shape, np.int64)
+    found[:, 1:] = np.cumsum(np.diff(numbers, axis=1) != 1, 1)
+    return found
+
+
+def _at(numbers: Array, lane: Array) -> Array:
+    """Of each row the number in one lane."""
+    return np.take_along_axis(numbers, np.minimum(lane, numbers.shape[1] - 1)[:, None], 1)[:, 0]
+
+
+def _entries(s: Shape, source: Source, together: int, lanes: int, high: int, gaps: bool) -> tuple[Array, int]:
+    """The table of vectors of positions (`codegen.conv`), and of how many pieces they are at most.
+
+    With `gaps` positions are counted through the rows of the input, so that all vectors are of one piece; what lies
+    between the rows of the output is computed and thrown away.
+    """
+    width = source.row if gaps else s.out[1]
+    total = together * s.out[0] * width
+    image, place = np.divmod(np.arange(total), s.out[0] * width)
+    row, column = np.divmod(place, width)
     read = image * source.image + row * source.row + column
-    write = image * (s.groups * s.rows * s.positions) + place
+    write = image * (s.groups * s.rows * s.positions) + row * s.out[1] + column
+    valid = column < s.out[1]
     vectors = -(-total // lanes)
     spare = np.arange(vectors * lanes - total) + 1
     read = np.concatenate([read, read[-1] + spare]).reshape(vectors, lanes)
-    write = np.concatenate([write, write[-1] + spare]).reshape(vectors, lanes)
-    count = np.full(vectors, lanes)
-    count[-1] = lanes - len(spare)
+    write = np.concatenate([write, spare]).reshape(vectors, lanes)
+    valid = np.concatenate([valid, spare < 0]).reshape(vectors, lanes)
     lane = np.arange(lanes)
-
-    def runs(numbers: Array) -> tuple[Array, int]:  # which run of neighbours each lane is in
-        found = np.zeros(numbers.shape, np.int64)
-        found[:, 1:] = np.cumsum(np.diff(numbers, axis=1) != 1, 1)
-        return found, int(found.max()) + 1
-
-    piece, pieces = runs(read)
-    side, sides = runs(write)
-    if sides > 2:
-        raise ValueError("a vector of positions spans three images")
-    table = np.zeros((-(-vectors * lanes // high) * high // lanes, 4 + 2 * pieces), np.int64)
-    table[:, 1] = lanes
+    piece = _runs(read)
+    pieces = int(piece.max()) + 1
+    # Lanes that are written: some from the first on, then others from `resume` on, the last of which is `count` - 1.
+    count = ((lane + 1) * valid).max(1)
+    start = write - lane
+    first_lane = valid.argmax(1)
+    same = valid & (start == _at(start, first_lane)[:, None])
+    split = np.where(first_lane == 0, ((lane + 1) * same).max(1), 0)
+    rest = valid & (lane >= split[:, None])
+    resume = np.where(rest.any(1), rest.argmax(1), lanes)
+    if (rest != ((lane >= resume[:, None]) & (lane < count[:, None]) & (start == _at(start, resume)[:, None]))).any():
+        raise ValueError("a vector of positions goes to more than two places")
+    head = codegen.conv.ENTRY
+    table = np.zeros((-(-vectors * lanes // high) * high // lanes, head + 2 * pieces), np.int64)
     first = table[:vectors]
-    split = (side == 0).sum(1)
-    there = np.take_along_axis(write, np.minimum(split, lanes - 1)[:, None], 1)[:, 0] - split
-    first[:, 0], first[:, 1], first[:, 2], first[:, 3] = count, split, write[:, 0], there
+    first[:, :head] = np.stack([count, split, write[:, 0], _at(start, resume), resume], 1)
     for q in range(pieces):
-        end = np.minimum((piece <= q).sum(1), count)
-        begin = np.minimum((piece < np.minimum(q, piece[:, -1:])).sum(1), lanes - 1)
-        first[:, 4 + 2 * q] = np.take_along_axis(read, begin[:, None], 1)[:, 0] - lane[begin]
-        first[:, 5 + 2 * q] = end
-    return table, 0 if pieces == 1 and total % lanes == 0 else pieces
+        begin = (piece < np.minimum(q, piece[:, -1:])).sum(1)
+        first[:, head + 2 * q] = _at(read, begin) - begin
+        first[:, head + 2 * q + 1] = np.minimum((piece <= q).sum(1), lanes - len(spare) * (np.arange(vectors) == vectors - 1))
+    return table, pieces
+
+
+def _manner(s: Shape, source: Source, lanes: int) -> tuple[bool, bool]:
+    """(in place, with gaps): how inputs are read, by the time that was measured.
+
+    A panel costs 12 cycles for a tap and 3 vectors, a tile 6 cycles for a tap. Gaps between rows cost what is computed
+    there; vectors may then reach beyond the input, which only a copy allows.
+    """
+    if s.out[1] % lanes == 0:
+        return True, False
+    if not source.copied or s.out[1] < lanes:
+        return False, False
+    if s.out[0] == 1:
+        return True, False
+    tiles = -(-s.rows // codegen.conv.ROWS)
+    return (True, True) if source.row / s.out[1] < 1 + 2 / tiles else (False, False)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -208,16 +246,20 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
         steps: elements of the weight from one output channel, input channel, row, column, group to the next.
         real: "float" or "double".
     """
+    if s.channels == 1 and (found := _planes_plan(s, source, steps, real)) is not None:
+        return found
     conv, lanes = codegen.conv, codegen.jit.lanes(real)
     high = conv.VECTORS * lanes
-    together = _together(s.images, s.positions, high)
-    used = together * s.positions / (-(-together * s.positions // high) * high)
-    if used < 0.4 or source.row < MANY and s.out[1] != source.row:
-        return None
     if s.out[1] == source.row:  # rows without a gap
         s = s._replace(out=(1, s.positions))
-    table, pieces = _entries(s, source, together, lanes, high)
-    kernel = conv.output(real, lanes, pieces)
+    in_place, gaps = _manner(s, source, lanes)
+    each = s.out[0] * (source.row if gaps else s.out[1])
+    together = 1 if in_place and each % lanes else _together(s.images, each, high)
+    used = together * s.positions / (-(-together * s.positions // high) * high)
+    if used < 0.4 or s.out[1] < MANY:
+        return None
+    table, pieces = _entries(s, source, together, lanes, high, gaps)
+    kernel = conv.output(real, lanes, 0 if in_place else pieces)
     if kernel is None:
         return None
     groups, taps, panels = s.images // together, s.depth, len(table) // conv.VECTORS
@@ -225,17 +267,52 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
     chunks = min(max(1, -(-PARTS // (groups * s.groups))), max(1, int(work // TURN)), panels)
     per = -(-panels // chunks)
     chunks = -(-panels // per)
-    most = conv.depth(lanes, 4 if real == "float" else 8) if pieces else taps
-    places = np.arange(s.channels)[:, None, None] * steps[1] + np.array(s.taps[0])[:, None] * steps[2]
+    most = NEAR * len(s.taps[1]) if in_place else conv.depth(lanes, 4 if real == "float" else 8)
     numbers = dict(
         items=groups * s.groups * chunks, turn=max(1, int(TURN // (work / chunks))), chunks=chunks, panels=panels,
         per=per, groups=s.groups, taps=taps, depth=-(-taps // -(-taps // most)), rows=s.rows,
         image_step=together * source.image, x_group=s.channels * source.channel, w_group=steps[4], w_row=steps[0],
         out_image=together * s.groups * s.rows * s.positions, out_group=s.rows * s.positions, out_row=s.positions,
         entry=table.shape[1], safe=groups if source.copied else groups - 1 if source.row >= lanes else 0, offsets=_offsets(s, source),
-        places=np.ascontiguousarray((places + np.array(s.taps[1]) * steps[3]).reshape(-1), np.int64), entries=table,
+        places=_places(s, steps), entries=table,
     )  # fmt: skip
     return kernel, *_plan(conv.OUTPUT, numbers)
+
+
+def _places(s: Shape, steps: Sizes) -> Array:
+    """How far the weight of each tap (channel, row, column) is from that of the first."""
+    found = np.arange(s.channels)[:, None, None] * steps[1] + np.array(s.taps[0])[:, None] * steps[2]
+    return np.ascontiguousarray((found + np.array(s.taps[1]) * steps[3]).reshape(-1), np.int64)
+
+
+def _planes_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Callable, Array, list[Array]] | None:
+    """The same for groups of a single channel; None for planes that are too small, or where channels can share.
+
+    A tile of the general kernel has 4 output channels: from there on it is faster.
+    """
+    high, lanes = s.out[0], codegen.jit.lanes(real)
+    if s.rows >= codegen.conv.ROWS or s.depth > codegen.depthwise.MOST:
+        return None
+    if s.out[1] < lanes:
+        lanes //= 2
+    if s.out[1] >= 2 * lanes and high >= 4:
+        tile = 4, 2
+    elif s.out[1] >= lanes and high >= 4:
+        tile = (8 if high >= 8 else 4), 1
+    else:
+        return None
+    kernel = codegen.depthwise.output(real, lanes, *tile)
+    return None if kernel is None else (kernel, *_plan(codegen.depthwise.NAMES, _planes(s, source, steps)))
+
+
+def _planes(s: Shape, source: Source, steps: Sizes) -> dict[str, Any]:
+    """What `codegen.depthwise` calls the numbers of a convolution."""
+    return dict(
+        planes=s.images * s.groups * s.rows, turn=max(1, int(TURN / 4 / (s.positions * s.depth))),
+        channels=s.groups * s.rows, multiple=s.rows, taps=s.depth, height=s.out[0], width=s.out[1],
+        x_image=source.image, x_channel=source.channel, x_row=source.row, w_group=steps[4], w_row=steps[0],
+        offsets=_offsets(s, source), places=_places(s, steps),
+    )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=256)
@@ -251,6 +328,9 @@ def _multiply(
     if found is None:
         return False
     kernel, plan, _ = found
+    if s.channels == 1 and len(plan) == len(codegen.depthwise.NAMES):
+        kernel(at, address(w), address(bias), address(out), address(plan))
+        return True
     room = np.empty(s.rows * s.groups * s.depth, out.dtype)
     kernel(at, address(w), address(room), address(bias), address(out), address(plan))
     return True
@@ -363,6 +443,10 @@ def convolve_input(
 def _weight_plan(s: Shape, source: Source, real: str) -> tuple[Callable, Array, list[Array], int] | None:
     """The kernel of a weight's gradient, its plan, and how many numbers it needs room for."""
     lanes, depth, (height, width), block = codegen.jit.lanes(real), s.depth, s.out, codegen.conv_weight.BLOCK
+    if s.channels == 1 and s.rows < codegen.conv.ROWS and s.out[1] >= lanes // 2:
+        planes = codegen.depthwise.weight(real, lanes if s.out[1] >= lanes else lanes // 2)
+        numbers = _planes(s, source, (0,) * 5)
+        return None if planes is None else (planes, *_plan(codegen.depthwise.NAMES, numbers), 0)
     wide = 1 if s.rows <= lanes else 2
     taps = 8 if wide == 1 else min((6, 5, 4), key=lambda t: (-(-depth // t) * max(2 * t, 8.5), -t))
     kernel = codegen.conv_weight.weight(real, lanes, wide, taps)
@@ -404,6 +488,10 @@ def convolve_weight(
     if found is None:
         return None
     kernel, plan, _, count = found
+    if not count:  # the sums of each plane
+        sums = np.empty((s.images, out.size), x.dtype)
+        kernel(at, address(y), address(sums), address(plan))
+        return sums.sum(0).reshape(out.shape)
     room = np.empty(count, x.dtype)
     kernel(at, address(y), address(room), address(out), address(plan))
     return out

@@ -157,17 +157,16 @@ def _mixed_poisson(stream: _Stream, limits: list[float], *constants: list[float]
 def _small_poisson(stream: _Stream, limits: list[float]) -> list[int]:
     """Rates between 0 and 10 alone, written out: a call for each number takes as long as the rest of it."""
     found: list[int] = []
-    keep, take = found.append, iter(limits).__next__
-    limit, product, count = take(), 1.0, 0
-    for u in stream.values:
-        product *= u
-        if product > limit:
-            count += 1
+    keep, draw = found.append, stream.draw
+    for limit, product in zip(limits, stream.values):
+        if product <= limit:  # most often at once, if rates are small
+            keep(0)
             continue
+        count = 0
+        while product > limit:
+            product *= draw()
+            count += 1
         keep(count)
-        if len(found) == len(limits):
-            break
-        limit, product, count = take(), 1.0, 0
     stream.used += sum(found) + len(found)
     return found
 

@@ -1,17 +1,40 @@
-"""Products of matrices on the CPU: NumPy's, chosen by what was measured.
+"""Products of matrices on the CPU: generated code (`codegen.gemm`) for larger ones, NumPy's BLAS for the others.
+
+Which of the two computes depends on shapes and dtypes alone. Generated products are PyTorch's to the bit on x86-64 with
+AVX2 (see the Note there) and take, on one such processor with one thread, from 0.4 to 1.15 of PyTorch's time at the
+shapes of `bench/kernels.py --products`.
 
 `np.dot` and `np.matmul` call the same BLAS. For two matrices `dot` starts 1 to 2 us sooner, copies operands whose
 strides BLAS cannot take (`matmul` then loops without BLAS, 100 times slower), and is 3 times faster where the inner
 size is 1. A stack of matrices times one matrix is one product of a tall matrix. Half precision is multiplied in
 float32 and rounded once; integers wrap.
+
+Note [Products and threads]. No product depends on the number of threads. Generated code adds up each element in one
+order, whoever does it. A BLAS cuts a large product according to its number of threads, and the order of its sums with
+it: so it gets one thread (`threads.single_blas`), and large products are cut here, by their shapes, into panels that
+`workers` share.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
+from ... import codegen
 from ...errors import message
-from .halves import HALVES, narrow, widen
+from . import threads, workers
+from .halves import narrow, widen
+from .memory import HALVES
+
+LARGE = 8192  # multiplications from which on generated code is as fast, its longer way included; BLAS has one thread there
+SHARED = 1 << 22  # multiplications from which on NumPy's product is cut into panels
+PANEL = 1 << 21  # multiplications of a panel, at least
+MOST = 16  # panels
+_REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+_kernels: dict[np.dtype, tuple[np.ufunc | None, np.ndarray]] = {}  # and an empty matrix: nothing is added
 
 
 def check_types(where: str, *arrays: np.ndarray) -> None:
@@ -38,10 +61,53 @@ def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if n <= 2 and x.ndim <= 2:
         if not x.ndim or not n:
             raise ValueError("operands without dimensions")
+        if x.size * y.size >= LARGE:
+            if n == 2 and x.ndim == 2:
+                return _product(x, y)
+            return _product(np.atleast_2d(x), y if n == 2 else y[:, None]).reshape(x.shape[:-1] + y.shape[1:])
         found = np.dot(x, y)
         return found if found.__class__ is np.ndarray else np.array(found)
     if n <= 2 and y.shape[0] == x.shape[-1] and x.size:
-        return np.dot(x.reshape(-1, x.shape[-1]), y).reshape((*x.shape[:-1], *y.shape[1:]))
+        rows = x.reshape(-1, x.shape[-1])
+        found = _product(rows, y if n == 2 else y[:, None])
+        return found.reshape((*x.shape[:-1], *y.shape[1:]))
+    if x.ndim < 2:
+        return matmul(x[None], y)[..., 0, :]
+    return _product(x, y)
+
+
+def _product(x: np.ndarray, y: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """The products of (stacks of) matrices, plus `start` if that is given: (m, n), a row of it, or a stack of them."""
+    work = math.prod(x.shape) * y.shape[-1]
+    if y.ndim > x.ndim:
+        work *= math.prod(y.shape[:-2])
+    if work >= LARGE and x.dtype is y.dtype:
+        known = _kernels.get(x.dtype)
+        kernel, none = _kernel(x.dtype) if known is None else known
+        if kernel is not None:
+            return kernel(x, y, none if start is None else start)
+    found = _panels(x, y, work) if work >= SHARED and x.dtype in _REAL else _blas(x, y)
+    if start is not None:
+        found += start
+    return found
+
+
+def _kernel(dtype: np.dtype) -> tuple[np.ufunc | None, np.ndarray]:
+    """The generated product of a dtype; None if there is none."""
+    real, made = _REAL.get(dtype), None
+    threads.single_blas()  # also for the products that are left to it
+    if real is not None and codegen.jit.available():
+        routines = codegen.gemm.product(real, codegen.jit.lanes(real))
+        made = codegen.jit.gufunc(routines, "(m,k),(k,n),(r,b)->(m,n)", [dtype] * 4, name="product")
+    return _kernels.setdefault(dtype, (made, np.empty((0, 0), dtype)))
+
+
+# ---- NumPy -------------------------------------------------------------------------------------------------------
+
+
+def _blas(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if x.ndim == 2 and y.ndim == 2:
+        return np.dot(x, y)
     return np.asarray(np.matmul(_regular(x), _regular(y)))
 
 
@@ -56,6 +122,52 @@ def _regular(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x)
 
 
+def _panels(x: np.ndarray, y: np.ndarray, work: int) -> np.ndarray:
+    """A product in panels of rows or of columns, or of matrices, which threads share; see [Products and threads]."""
+    threads.single_blas()
+    x, y = _regular(x), _regular(y)
+    m, n = x.shape[-2], y.shape[-1]
+    stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    if x.shape[-1] != y.shape[-2]:
+        return _blas(x, y)  # which says so
+    out = np.empty((*stack, m, n), x.dtype)
+    if stack:
+        x, y = np.broadcast_to(x, (*stack, *x.shape[-2:])), np.broadcast_to(y, (*stack, *y.shape[-2:]))
+    count = min(MOST, work // PANEL)
+    size = stack[0] if stack else max(m, n)
+    cuts = [size * i // count for i in range(count + 1)]
+    panels = [slice(a, b) for a, b in zip(cuts, cuts[1:]) if b > a]
+
+    def compute(part: slice) -> None:
+        if stack:
+            np.matmul(x[part], y[part], out=out[part])
+        elif m >= n:
+            np.matmul(x[part], y, out=out[part])
+        else:
+            np.matmul(x, y[:, part], out=out[:, part])
+
+    share_out(compute, panels)
+    return out
+
+
+def share_out(function: Callable[[Any], None], parts: list) -> None:
+    """Call `function` with each part, on as many threads as there may be."""
+    count = min(threads.get_num_threads(), len(parts))
+    if count <= 1:
+        for part in parts:
+            function(part)
+        return
+
+    def several(group: list) -> None:
+        for part in group:
+            function(part)
+
+    workers.share(several, [parts[i::count] for i in range(count)])
+
+
+# ---- with something added ----------------------------------------------------------------------------------------
+
+
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     """`x @ weight.T + bias` for x of (..., in), weight (out, in) and bias (out,)."""
     if x.itemsize == 2 and x.dtype in HALVES:
@@ -63,15 +175,33 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.nda
         return narrow(linear(widen(x), widen(weight), wide), x.dtype)
     if bias is not None and weight.ndim == 1:
         raise ValueError("a bias needs a weight of two dimensions")
-    if x.ndim == 2:
-        out = np.dot(x, weight.T)
-    elif x.ndim and x.size and x.shape[-1] == weight.shape[-1]:
-        out = np.dot(x.reshape(-1, x.shape[-1]), weight.T).reshape((*x.shape[:-1], *weight.shape[:-1]))
+    if weight.ndim == 2 and x.ndim and x.size and x.shape[-1] == weight.shape[1]:
+        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        if rows.shape[0] * weight.size >= LARGE and (bias is None or bias.shape == weight.shape[:1]):
+            out = _product(rows, weight.T, None if bias is None else bias[None])
+            return out if x.ndim == 2 else out.reshape((*x.shape[:-1], weight.shape[0]))
+        out = np.dot(rows, weight.T)
+        if x.ndim != 2:
+            out = out.reshape((*x.shape[:-1], weight.shape[0]))
     else:
-        out = np.asarray(np.matmul(x, weight.T))
+        out = matmul(x, weight.T)
     if bias is not None:
         out += bias
     return out
+
+
+def added(where: str, start: np.ndarray, x: np.ndarray, y: np.ndarray, beta: float, alpha: float) -> np.ndarray:
+    """`beta * start + alpha * x @ y` for matrices and stacks of them; `start` is not read where beta is 0."""
+    if beta == 1 and alpha == 1 and x.dtype in _REAL and start.dtype == x.dtype and x.size * y.shape[-1] >= LARGE:
+        m, n = x.shape[-2], y.shape[-1]
+        if start.ndim and start.shape[-1] == n and start.ndim <= x.ndim and _fits(start.shape, x.shape[:-2], m):
+            return _product(x, y, start if start.ndim > 1 else start[None])
+    return accumulate(where, start, matmul(x, y), beta, alpha)
+
+
+def _fits(start: tuple[int, ...], stack: tuple[int, ...], m: int) -> bool:
+    """Whether a start value is a row or a matrix of the product, or a stack of such."""
+    return (len(start) < 2 or start[-2] in (1, m)) and (len(start) < 3 or start[:-2] == stack)
 
 
 def accumulate(where: str, start: np.ndarray, product: np.ndarray, beta: float, alpha: float) -> np.ndarray:

@@ -6,6 +6,8 @@ Reference: Matsumoto, Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -76,6 +78,13 @@ class Generator:
     def words(self, n: int) -> np.ndarray:
         """The next n 32-bit words of the stream, as uint64."""
         return self._bits.random_raw(n)
+
+    @contextmanager
+    def state_address(self) -> Iterator[int]:
+        """Where the state is in memory: 624 words and the position of the next; nobody else draws meanwhile."""
+        stream = self._bits
+        with stream.lock:
+            yield stream.ctypes.state_address
 
     def get_state(self) -> np.ndarray:
         """The state as 5056 bytes (uint8) in PyTorch's layout: either package continues from the other's."""

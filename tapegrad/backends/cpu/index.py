@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ... import codegen
 from ...errors import message
 
 Array = np.ndarray
@@ -52,10 +53,7 @@ def strided(x: Array, shape: tuple[int, ...], steps: tuple[int, ...]) -> Array:
 
 def restride(x: Array, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Array:
     """A view of the memory that `x` lives in, all counted in elements from its beginning."""
-    owner = x
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    each = x.itemsize
+    owner, each = owner_of(x), x.itemsize
     last = offset + sum((n - 1) * s for n, s in zip(size, stride))
     if 0 not in size and (last + 1) * each > owner.nbytes:
         text = message(
@@ -118,7 +116,7 @@ def scatter_rows(out: Array, index: Array, rows: Array) -> None:
 
     `np.add.at` has a fast loop for flat arrays only (3 ns an element against 18, measured), so rows are flattened.
     Distinct targets are assigned (1 ns). Few targets of long rows are sorted and summed one target after the other
-    (1 ns an element, 4 us a target).
+    (1 ns an element, 4 us a target). A generated kernel takes 0.1 to 0.4 ns an element.
     """
     n, height = index.size, out.shape[0]
     if n == 0 or out.size == 0:
@@ -134,7 +132,9 @@ def scatter_rows(out: Array, index: Array, rows: Array) -> None:
     width = flat.shape[1]
     target = out if out.flags.c_contiguous else np.zeros(out.shape, out.dtype)
     table = target.reshape(height, width)
-    if n <= height and n * width > 4096 and np.bincount(index, minlength=height).max() == 1:
+    if _added(table, index, flat):
+        pass
+    elif n <= height and n * width > 4096 and np.bincount(index, minlength=height).max() == 1:
         table[index] += flat
     elif width >= 64 and n * width > 2000 * min(height, n):
         _add_segments(table, index, flat)
@@ -144,6 +144,24 @@ def scatter_rows(out: Array, index: Array, rows: Array) -> None:
         np.add.at(table.reshape(-1), index, flat.reshape(-1).astype(out.dtype, copy=False))
     if target is not out:
         out += target
+
+
+def _added(table: Array, index: Array, rows: Array) -> bool:
+    """Do it by a generated kernel, if there is one for such arrays."""
+    real = {"f": "float", "d": "double"}.get(table.dtype.char)
+    if real is None or rows.dtype != table.dtype or rows.shape[1] < 4 or rows.size < 1024:
+        return False
+    if not codegen.jit.available():
+        return False
+    kernel = codegen.row_sums.add_rows(real, codegen.jit.lanes(real))
+    if kernel is None:
+        return False
+    if np.maximum.reduce(index.view(np.uint64)) >= len(table):
+        raise IndexError(f"a row number is out of bounds for {len(table)} rows")
+    (n, width), index, rows = rows.shape, np.ascontiguousarray(index), np.ascontiguousarray(rows)
+    turn = max(1, (1 << 17) // (n * 64)) * 64  # columns: whole cache lines, and 30 us or more
+    kernel(*(a.__array_interface__["data"][0] for a in (table, index, rows)), n, width, turn)
+    return True
 
 
 def _add_segments(table: Array, index: Array, rows: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,40 @@ def strided(shape: Shape, strides: Shape, dtype: np.dtype) -> np.ndarray:
     length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides))
     memory = np.empty(length, dtype)
     return np.lib.stride_tricks.as_strided(memory, shape, [s * dtype.itemsize for s in strides])
+
+
+def owner_of(array: np.ndarray) -> np.ndarray:
+    """The array that holds the memory which this one is a view of."""
+    base: Any = array.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        elif type(base).__name__ != "DummyArray":  # what `as_strided` puts between
+            break
+        base = base.base
+    return array
+
+
+def address(array: np.ndarray) -> int:
+    """Where the first element lies."""
+    return array.__array_interface__["data"][0]
+
+
+def deep_copy(array: np.ndarray, memo: dict) -> np.ndarray:
+    """The same window onto a copy of the whole memory: windows that are copied with one `memo` share it again."""
+    owner = owner_of(array)
+    whole = copy.deepcopy(owner, memo)
+    if owner is array:
+        return whole
+    if whole.strides != owner.strides or not array.size:  # memory with gaps
+        return array.copy(order_of(array))
+    memory = whole.reshape(-1, order="A") if whole.flags.forc else whole.transpose(_by_stride(whole)).reshape(-1)
+    start = address(array) - address(owner)
+    return np.ndarray(array.shape, array.dtype, memory.view(np.uint8), start, array.strides)
+
+
+def _by_stride(array: np.ndarray) -> list[int]:
+    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
 
 
 def shareable(array: np.ndarray) -> np.ndarray:

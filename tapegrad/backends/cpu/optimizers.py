@@ -61,16 +61,14 @@ class Update:
         self.new_numbers = tuple(name for name in outputs if name not in arrays)
         self.written = tuple(arrays.index(name) for name in self.wide)
         self.arrays = arrays
-        self.texts: dict[str, str] = {}  # of the numbers that array calls take, and their names: n0, n1, ...
-        self._small = _Body(self.wide, arrays, self.texts)
-        self._large = _Body(self.wide, arrays, self.texts, fuse=True)
-        self._in_parts: dict[bool, Parts] = {}
+        self.fixed = Numbers()
+        self._small = _Body(self.wide, arrays, self.fixed)
+        self._large = _Body(self.wide, arrays, self.fixed, fuse=True)
+        self._in_parts: dict[int, Parts] = {}
         self.piece, self.large_piece = self._piece(self._small), self._piece(self._large)
-        self.parts(True), self.parts(False)  # all numbers are known from here on
-        fixed = "".join(f"{text}, " for text in self.texts)
-        kept = "".join(f"{expr.show(outputs[name])}, " for name in self.new_numbers)
-        text = f"lambda {', '.join(numbers)}: (({fixed}), ({kept}))"
-        self._numbers: Callable[..., tuple[tuple, tuple]] = eval(text, dict(NUMBER_FUNCTIONS))
+        for fuse in (0, 1, 2):
+            self.parts(fuse)  # all numbers are known from here on
+        self._numbers = self.fixed.compile(numbers, [outputs[name] for name in self.new_numbers])
         self._kernels: dict[np.dtype, Callable[..., None] | None] = {}
 
     def numbers(self, dtype: np.dtype, *values: float) -> tuple[list[np.ndarray], tuple[float, ...]]:
@@ -81,36 +79,37 @@ class Update:
 
     def _piece(self, body: _Body) -> Piece:
         names = [f"{name}_" for name in self.arrays] + body.temporaries
-        source = _source("piece", [*names, "numbers"], body.lines, {"numbers": list(self.texts.values())})
+        source = _source("piece", [*names, "numbers"], body.lines, {"numbers": list(self.fixed.names.values())})
         return Piece(_functions(source)["piece"], len(body.temporaries))
 
-    def parts(self, large: bool) -> Parts:
-        """The update as a whole, and in three parts for parameters whose state and gradients lie side by side.
+    def parts(self, fuse: int) -> Parts:
+        """The update as a whole, and in three parts for parameters whose state lies side by side in buffers.
 
         What reads a parameter is computed for each of them, then everything else for all the buffers at once, and at
-        the end, for each, what needs the parameter again: fewer and longer calls.
+        the end, for each, what needs the parameter again: fewer and longer calls. Gradients of small parameters are
+        copied to a buffer, too; large ones are read where they are, like the parameters.
 
         Args:
-            large: whether the parameters are so large that `axpby` is worth its call for each of them.
+            fuse: where `axpby` is worth its call: 0 nowhere, 1 for buffers, 2 for single parameters, too.
         """
-        found = self._in_parts.get(large)
+        found = self._in_parts.get(fuse)
         if found is None:
-            found = self._in_parts[large] = self._make_parts(large)
+            found = self._in_parts[fuse] = self._make_parts(fuse)
         return found
 
-    def _make_parts(self, large: bool) -> Parts:
-        whole = self._large if large else self._small
-        body = _Body(self.wide, self.arrays, self.texts, True, "" if large else self.arrays[0], in_parts=True)
+    def _make_parts(self, fuse: int) -> Parts:
+        whole = self._large if fuse == 2 else self._small
+        keep, ends = ("", 2) if fuse == 2 else (self.arrays[0], 1)
+        body = _Body(self.wide, self.arrays, self.fixed, fuse > 0, keep, ends)
         p, g, *state = (f"{name}_" for name in self.arrays)
-        lists = {"state": state, "numbers": list(self.texts.values()), "temporaries": whole.temporaries}
+        lists = {"state": state, "numbers": list(self.fixed.names.values()), "temporaries": whole.temporaries}
         source = _source("whole", [p, g, *lists], whole.lines, lists)
-        if body.crossing or body.part_of.count(1) < 4:  # nothing to gain
+        if body.crossing or body.part_of.count(1) < 3:  # nothing to gain
             return Parts(_functions(source)["whole"], len(whole.temporaries))
-        lists = {"buffers": [g, *state], "numbers": lists["numbers"], "temporaries": body.temporaries}
-        heads = {"gather": [p, *lists], "middle": [*lists], "scatter": [p, *lists]}
-        for k, name in enumerate(heads):
+        lists["temporaries"] = body.temporaries
+        for k, name in enumerate(("gather", "middle", "scatter")):
             lines = [line for line, part in zip(body.lines, body.part_of) if part == k]
-            source += _source(name, heads[name], lines, lists)
+            source += _source(name, [*([g] if k == 1 else [p, g]), *lists], lines, lists)
         made = _functions(source)
         gather = made["gather"] if 0 in body.part_of else None
         most = max(len(body.temporaries), len(whole.temporaries))
@@ -126,9 +125,9 @@ class Update:
         if dtype not in PLAIN or not codegen.jit.available() or not axpby.reads_objects():
             return None
         real = codegen.jit.NAMES[dtype]
-        roots = {name: _with_numbers(root, self.arrays, self.texts) for name, root in self.wide.items()}
+        roots = {name: _with_numbers(root, self.arrays, self.fixed) for name, root in self.wide.items()}
         try:
-            routines = codegen.updates.update(roots, self.arrays, len(self.texts), real, codegen.jit.lanes(real))
+            routines = codegen.updates.update(roots, self.arrays, len(self.fixed.names), real, codegen.jit.lanes(real))
         except codegen.updates.Unsupported:
             return None
         return codegen.jit.function(routines, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p])
@@ -167,6 +166,42 @@ class Update:
                     pieces[i][...] = wide[i]
 
 
+class Numbers:
+    """The numbers that array calls take, as n0, n1, ...; equal formulas have one name."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}  # by formula
+        self._formulas: list[expr.Expr] = []
+
+    def name(self, x: expr.Expr) -> str:
+        """The name of a number."""
+        text = expr.show(x)
+        if text not in self.names:
+            self.names[text] = f"n{len(self.names)}"
+            self._formulas.append(x)
+        return self.names[text]
+
+    def compile(self, parameters: tuple[str, ...], others: list[expr.Expr]) -> Callable[..., tuple[tuple, tuple]]:
+        """A function that gives the numbers, and the values of other formulas; what occurs twice is computed once."""
+        lines: list[str] = []
+        known: dict[str, str] = {}
+
+        def simple(x: expr.Expr) -> expr.Expr:
+            if not x.args:
+                return x
+            text = expr.show(expr.Expr(x.op, *map(simple, x.args)))
+            if text not in known:
+                known[text] = f"v{len(known)}"
+                lines.append(f"    {known[text]} = {text}")
+            return expr.Var(known[text])
+
+        results = ["".join(f"{expr.show(simple(x))}, " for x in group) for group in (self._formulas, others)]
+        body = "\n".join([*lines, f"    return ({results[0]}), ({results[1]})"])
+        scope: dict[str, Any] = dict(NUMBER_FUNCTIONS)
+        exec(compile(f"def numbers({', '.join(parameters)}):\n{body}\n", "<tapegrad numbers>", "exec"), scope)
+        return scope["numbers"]
+
+
 class Piece(NamedTuple):
     """An update of contiguous arrays."""
 
@@ -175,13 +210,13 @@ class Piece(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """An update as functions of p, g, and lists: state, numbers, temporaries; `buffers` are those of g and state."""
+    """An update as functions of p, g, and lists: state, numbers, temporaries."""
 
     whole: Callable[..., None]  # of p, g, state, numbers, temporaries
     temporaries: int
-    gather: Any = None  # of p, buffers, numbers, temporaries; None if there is nothing to do
-    middle: Any = None  # of buffers, numbers, temporaries; None if there is only `whole`
-    scatter: Any = None  # of p, buffers, numbers, temporaries
+    gather: Any = None  # of the same; None if there is nothing to do
+    middle: Any = None  # of g, state, numbers, temporaries; None if there is only `whole`
+    scatter: Any = None  # of p, g, state, numbers, temporaries
 
 
 def _functions(source: str) -> dict[str, Any]:
@@ -249,11 +284,11 @@ def _source(name: str, parameters: list[str], lines: list[Line], lists: dict[str
     return f"def {name}({', '.join(parameters)}):\n{text}"
 
 
-def _with_numbers(root: expr.Expr, arrays: tuple[str, ...], texts: dict[str, str]) -> expr.Expr:
+def _with_numbers(root: expr.Expr, arrays: tuple[str, ...], numbers: Numbers) -> expr.Expr:
     """The expression with variables n0, n1, ... for what consists of numbers alone."""
     if root.variables.isdisjoint(arrays):
-        return expr.Var(texts[expr.show(root)])
-    return expr.Expr(root.op, *(_with_numbers(a, arrays, texts) for a in root.args)) if root.args else root
+        return expr.Var(numbers.name(root))
+    return expr.Expr(root.op, *(_with_numbers(a, arrays, numbers) for a in root.args)) if root.args else root
 
 
 class _Body:
@@ -261,20 +296,21 @@ class _Body:
 
     Args:
         outputs, arrays: as for `Update`.
-        texts: the names of numbers by formula; those that this function needs are added.
+        numbers: those that array calls take.
         fuse: whether `axpby` computes sums of products with numbers.
         keep: a variable whose readers are left as they are.
-        in_parts: whether the lines are in three parts, and the gradient is a buffer that may be written.
+        ends: how many of the arrays, first the parameter and then the gradient, are read in parts 0 and 2 only; 0 if
+            the lines are not in parts. A gradient that is not at the ends is a buffer that may be written.
     """
 
     def __init__(
         self,
         outputs: dict[str, expr.Expr],
         arrays: tuple[str, ...],
-        texts: dict[str, str],
+        numbers: Numbers,
         fuse: bool = False,
         keep: str = "",
-        in_parts: bool = False,
+        ends: int = 0,
     ):
         if fuse and axpby.axpby() is not None:
             outputs = _fuse(outputs, arrays, keep)
@@ -282,15 +318,18 @@ class _Body:
         order = _walk(outputs)
         self._wide = {id(x) for x in order if not x.variables.isdisjoint(arrays)}
         wide = [x for x in order if id(x) in self._wide]
-        parts = self._parts(order, arrays[0]) if in_parts else dict.fromkeys(map(id, order), 0)
+        parts = self._parts(order, arrays[:ends]) if ends else dict.fromkeys(map(id, order), 0)
         order.sort(key=lambda x: parts.get(id(x), 0))
         self._readers = _count_readers(outputs)
         self._place = {id(x): f"{x.name}_" for x in order if isinstance(x, expr.Var) and x.name in arrays}
-        for number in (a for x in wide for a in x.args if id(a) not in self._wide):
-            self._place[id(number)] = texts.setdefault(expr.show(number), f"n{len(texts)}")
+        for x in wide:
+            for a in x.args:
+                if id(a) not in self._wide and id(a) not in self._place:
+                    literal = x.op == "axpby" and isinstance(a, expr.Const)
+                    self._place[id(a)] = expr.show(a) if literal else numbers.name(a)
         self._ours = {f"{name}_" for name in outputs}  # places that may be written
         self._free = self._ours - set(self._place.values())  # those whose value nobody will read
-        if in_parts:
+        if ends == 1:
             self._ours.add(f"{arrays[1]}_")
         self.temporaries: list[str] = []
         self.lines: list[Line] = []
@@ -309,16 +348,17 @@ class _Body:
         self.lines += moves
         self.part_of += [2] * len(moves)
 
-    def _parts(self, order: list[expr.Expr], end: str) -> dict[int, int]:
-        """For each value: 0 if it needs p (`end`) and nothing that is computed in parts 1 and 2; 2 if it needs p and
-        more; 1 if it does not need p.
+    def _parts(self, order: list[expr.Expr], ends: tuple[str, ...]) -> dict[int, int]:
+        """For each value: 0 if it needs an end and nothing that is computed in parts 1 and 2; 2 if it needs one and
+        more; 1 if it needs none.
         """
         parts: dict[int, int] = {}
         for x in order:
             if x.args and id(x) in self._wide:
                 before = max(parts.get(id(a), 0) for a in x.args)
-                needs = any(isinstance(a, expr.Var) and a.name == end for a in x.args)
-                parts[id(x)] = 2 if x is self.outputs.get(end) or before == 2 or (needs and before) else int(not needs)
+                needs = any(isinstance(a, expr.Var) and a.name in ends for a in x.args)
+                last = x is self.outputs.get(ends[0]) or before == 2 or (needs and before)
+                parts[id(x)] = 2 if last else int(not needs)
         return parts
 
     def _emit(self, x: expr.Expr) -> list[Line]:

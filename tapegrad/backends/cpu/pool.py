@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import poolplan
 from .conv import taps
 from .halves import HALVES
 
 Array = np.ndarray
 Sizes = tuple[int, ...]
+SHORT, LONG = np.dtype(np.int32), np.dtype(np.int64)  # of places
 
 
 class Frame(NamedTuple):
@@ -52,6 +54,9 @@ def lowest(dtype: np.dtype) -> float:
 
 def maximum(x: Array, frame: Frame) -> Array:
     """The maximum of each window; NaN where there is one."""
+    made = poolplan.maximum_with_places(x, frame, SHORT)
+    if made is not None:
+        return made[0]
     for axis, kernel, stride, low, dilation, size in _axes(frame):
         n = x.shape[axis]
         passes = taps(n, kernel, stride, low, dilation, size)
@@ -68,15 +73,20 @@ def maximum(x: Array, frame: Frame) -> Array:
     return x
 
 
-def maximum_with_places(x: Array, frame: Frame) -> tuple[Array, Array]:
-    """The maximum of each window, and where it lies in its flattened channel, int64.
+def maximum_with_places(x: Array, frame: Frame, index: np.dtype = LONG) -> tuple[Array, Array]:
+    """The maximum of each window, and where it lies in its flattened channel, in the dtype `index`.
 
     Of equal numbers the first is taken, of several NaN the last, as in PyTorch. One dimension after the other, the
     last first; the number of the best tap of a window is kept in a byte where that is enough.
     """
     if x.dtype in HALVES:
-        values, places = maximum_with_places(x.astype(np.float32), frame)
+        values, places = maximum_with_places(x.astype(np.float32), frame, index)
         return values.astype(x.dtype), places
+    if math.prod(x.shape[-len(frame.size) :]) >= 1 << 31:
+        index = LONG
+    made = poolplan.maximum_with_places(x, frame, index)
+    if made is not None:
+        return made
     volume = math.prod(frame.kernel)
     kind = np.int8 if volume < 128 else np.int16 if volume < 32768 else np.int32
     missing = x.dtype.kind == "f" and x.size > 0 and bool(np.isnan(x.max()))
@@ -87,7 +97,7 @@ def maximum_with_places(x: Array, frame: Frame) -> tuple[Array, Array]:
     offsets, starts = _geometry(sizes, frame)
     places = offsets.take(tap)
     places += starts
-    return best, places
+    return best, places.astype(index, copy=False)
 
 
 def _best_along(
@@ -148,6 +158,9 @@ def scatter(g: Array, places: Array, sizes: Sizes, apart: bool) -> Array:
     """Zeros of (N, C, *sizes) with each g at its place in the flattened channel; `apart`: no two at one place."""
     if g.dtype in HALVES:
         return scatter(g.astype(np.float32), places, sizes, apart).astype(g.dtype)
+    made = poolplan.scatter(g, places, sizes)
+    if made is not None:
+        return made
     lead, n = g.shape[: -len(sizes)], math.prod(sizes)
     rows, each = math.prod(lead), math.prod(g.shape[-len(sizes) :])
     out = np.zeros((rows, n), g.dtype)
@@ -306,8 +319,11 @@ def average(x: Array, frame: Frame, padded: bool, override: int | None) -> Array
     """The sum of each window divided by the number of its elements, or by `override`."""
     if x.dtype in HALVES:
         return average(x.astype(np.float32), frame, padded, override).astype(x.dtype)
-    out = window_sum(x, frame)
     divisor = _divisor(x.shape[-len(frame.kernel) :], frame, padded, override, x.dtype)
+    made = poolplan.average(x, frame, divisor)
+    if made is not None:
+        return made
+    out = window_sum(x, frame)
     if x.dtype.kind == "i":  # rounds towards zero
         return (out - np.fmod(out, divisor)) // divisor
     return np.divide(out, divisor, out=out)

@@ -24,7 +24,7 @@ import ml_dtypes
 import numpy as np
 
 from ...errors import message
-from . import single
+from . import drawing, single
 from .fma import fma
 from .generator import Generator
 from .halves import BFLOAT16, FLOAT16, HALVES
@@ -105,11 +105,15 @@ def uniform(gen: Generator, shape: Shape, dtype: np.dtype, low: float = 0.0, hig
         return _complex(uniform, gen, shape, dtype, low, high)
     work, width, unit = _unit(dtype, "uniform")
     if dtype == work and low == 0 and high == 1:
-        return _draw(gen, shape, width, dtype, unit)
+        found = drawing.uniform(gen, math.prod(shape), dtype, low, high)
+        return _draw(gen, shape, width, dtype, unit) if found is None else found.reshape(shape)
     limit = _LIMIT[dtype]
     if not (-limit <= low <= high <= limit) or high - low > limit:
         expected = f"low <= high, both and their difference within +-{limit:.4g} ({dtype})"
         raise RuntimeError(message("uniform: these are not bounds", got=f"low={low}, high={high}", expected=expected))
+    found = drawing.uniform(gen, math.prod(shape), dtype, low, high)
+    if found is not None:
+        return found.reshape(shape)
     start, span = work.type(low), work.type(high) - work.type(low)
     stop = work.type(high).astype(dtype)
 
@@ -169,10 +173,13 @@ def normal(
         return _scaled((single.box_muller if work == _FLOAT32 else _box_muller)(unit(words)), scale, shift)
 
     ragged = count % 16
+    blocks = drawing.normal(gen, count, dtype, shift, scale)
+    if blocks is None:
+        blocks = _draw(gen, (count - ragged,), width, dtype, make)
     if not ragged:
-        return _draw(gen, shape, width, dtype, make)
+        return blocks.reshape(shape)
     out = np.empty(count, dtype)
-    out[:-ragged] = _draw(gen, (count - ragged,), width, dtype, make)
+    out[:-ragged] = blocks
     if dtype == work:
         gen.words(width * ragged)
     out[-16:] = _cast(make(gen.words(width * 16)), dtype)
@@ -387,8 +394,10 @@ def _swapped_at_once(steps: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ yes or no, and counts
 
 
-def bernoulli(gen: Generator, p: float | np.ndarray, shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """1 with probability p, else 0: `u < p`. Bit-equal.
+def bernoulli(
+    gen: Generator, p: float | np.ndarray, shape: Shape, dtype: np.dtype, one: float = 1.0
+) -> np.ndarray:
+    """`one` with probability p, else 0: `u < p`. Bit-equal.
 
     u is u53 where p is a number or a float64 array, u24 where it is a float32 or half array; p is broadcast to `shape`.
     """
@@ -400,13 +409,18 @@ def bernoulli(gen: Generator, p: float | np.ndarray, shape: Shape, dtype: np.dty
     if dtype.kind == "c" or dtype in _UNSIGNED:
         raise NotImplementedError(message("bernoulli: no such stream for this type", got=dtype))
     if number:
+        found = drawing.bernoulli(gen, p, math.prod(shape), dtype, one)
+        if found is not None:
+            return found.reshape(shape)
         below = np.uint64(math.ceil(p * 2**53))  # u53 < p as integers
-        return _draw(gen, shape, 2, dtype, lambda words: (_wide(words) & _MASK53) < below)
+        drawn = _draw(gen, shape, 2, dtype, lambda words: (_wide(words) & _MASK53) < below)
+        return drawn if one == 1 else drawn * dtype.type(one)
     work, width, unit = _unit(p.dtype, "bernoulli (p)")
     if not ((p >= 0) & (p <= 1)).all():
         raise RuntimeError(message("bernoulli: p holds values that are not probabilities", expected="0 <= p <= 1"))
     p = np.broadcast_to(p.astype(work, copy=False), shape)
-    return np.asarray(_draw(gen, shape, width, work, unit) < p).astype(dtype)
+    drawn = np.asarray(_draw(gen, shape, width, work, unit) < p).astype(dtype)
+    return drawn if one == 1 else drawn * dtype.type(one)
 
 
 def dropout_mask(gen: Generator, p: float, shape: Shape) -> np.ndarray:

@@ -17,11 +17,12 @@ here with the reset gate applied after the product), Elman 1990 (plain), Werbos 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 
-from . import recurrent_rows
+from . import fused, recurrent_rows
 from .halves import wide
 
 Array = np.ndarray
@@ -31,7 +32,10 @@ LSTM_ORDER, LSTM_BACK = [3, 0, 1, 2], [1, 2, 3, 0]  # PyTorch's i, f, g, o and h
 
 
 class Steps:
-    """The steps in the order in which they are computed: which rows of the data, and which columns start and end."""
+    """The steps in the order in which they are computed: which rows of the data, and which columns start and end.
+
+    `table` (2, T) has for each of them how many sequences there are, and where in the data (T, B, F) or (N, F) it is.
+    """
 
     def __init__(self, shape: tuple[int, ...], sizes: Sizes, reverse: bool):
         self.shape, self.sizes, self.reverse = shape, sizes, reverse
@@ -39,15 +43,24 @@ class Steps:
             self.steps, self.batch = shape[:2]
             self.counts = [self.batch] * self.steps
             self.starts, self.ends = {0: (0, self.batch)}, {self.steps - 1: (0, self.batch)}
+            lines = range(self.steps)
+            self.table = np.array([self.counts, lines[::-1] if reverse else lines])
             return
         self.steps, self.batch = len(sizes), sizes[0]
         first = np.cumsum([0, *sizes]).tolist()
         order = range(self.steps)[::-1] if reverse else range(self.steps)
         self.rows = [slice(first[t], first[t + 1]) for t in order]
         self.counts = [sizes[t] for t in order]
+        self.table = np.array([self.counts, [rows.start for rows in self.rows]])
         around = [0, *self.counts, 0]
         self.starts = {s: (around[s], n) for s, n in enumerate(self.counts) if n > around[s]}
         self.ends = {s: (around[s + 2], n) for s, n in enumerate(self.counts) if n > around[s + 2]}
+
+    @staticmethod
+    @functools.lru_cache(64)
+    def of(shape: tuple[int, ...], sizes: Sizes, reverse: bool) -> Steps:
+        """The steps for data of (T, B, F) or (N, F): the same object each time, as nothing changes it."""
+        return Steps(shape, sizes, reverse)
 
     def columns(self, x: Array, out: Array) -> None:
         """Write the data x, (T, B, F) or (N, F), into `out`, (T, F, B) in the order of the steps."""
@@ -392,3 +405,31 @@ def rnn_backward(
 def widened(*arrays: Array | None) -> list:
     """The arrays, half precision as float32."""
     return [None if a is None else wide(a) for a in arrays]
+
+
+# ---- single steps ----------------------------------------------------------------------------------------------------
+
+CELLS = {
+    "lstm_cell": ("(n),(m),(m)->(n),(n)", 2),
+    "lstm_cell_backward": ("(n),(m),(m),(n),(n)->(m),(n)", 2),
+    "gru_cell": ("(n),(m),(m)->(n)", 1),
+    "gru_cell_backward": ("(n),(m),(m),(n)->(m),(m),(n)", 3),
+}
+
+
+def cell(name: str, x: Array, y: Array, state: Array, *gs: Array) -> tuple[Array, ...] | Array | None:
+    """What `codegen.recurrent` computes under that name, if there is such a kernel for these arrays.
+
+    Args:
+        name: one of `CELLS`.
+        x: (B, gates * H), the product with the input.
+        y: (B, gates * H), that with the state.
+        state: (B, H), c or h.
+        gs: the gradients of the results.
+    """
+    signature, results = CELLS[name]
+    kernel = fused.ufunc("recurrent", name, x, "r" * (3 + len(gs) + results), signature, results)
+    operands = (state, x, y, *gs)
+    if kernel is None or any(a.dtype != x.dtype or a.ndim != 2 for a in operands):
+        return None
+    return kernel(*(a if a.flags.c_contiguous else a.copy() for a in operands))

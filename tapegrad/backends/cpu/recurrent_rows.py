@@ -16,7 +16,7 @@ import numpy as np
 
 from ...codegen import jit
 from ...codegen import recurrent as codegen
-from . import gemm
+from . import axpby, gemm
 from .elementwise import FLOAT32
 
 Array = np.ndarray
@@ -24,6 +24,7 @@ TYPES = {FLOAT32: "float", np.dtype(np.float64): "double"}
 KERNEL_TYPES = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64}
 ROWS = 8  # sequences of a part, or more: they share a panel of weights that comes from the second cache
 MOST = 16  # parts
+_place = ctypes.c_void_p.from_address
 WORK = 1 << 21  # multiplications of a part at least: about 30 us
 
 
@@ -71,55 +72,36 @@ def _each(steps: Any, terms: int) -> int:
     return max(1, -(-steps.batch // parts))
 
 
-def _at(a: Array | None) -> int:
-    return 0 if a is None else a.__array_interface__["data"][0]
+def _addresses(*arrays: Array) -> list[Any]:
+    """Where their elements are, for a kernel."""
+    if axpby.reads_objects():  # 0.3 us each, and by the interface of arrays 1.6
+        return [_place(id(a) + axpby.HEAD) for a in arrays]
+    return [a.__array_interface__["data"][0] for a in arrays]
 
 
 # ---- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def _spread(steps: Any, x: Array, out: Array) -> None:
-    """Write the data x, (T, B, F) or (N, F), into `out`, (T, B, F) in the order of the steps."""
-    if steps.sizes is None:
-        np.copyto(out, x[::-1] if steps.reverse else x)
-        return
-    for block, rows, n in zip(out, steps.rows, steps.counts):
-        block[:n] = x[rows]
-
-
-def _data(steps: Any, found: Array) -> Array:
-    """The inverse of `_spread`, a new array or `found` itself."""
-    if steps.sizes is None:
-        return np.ascontiguousarray(found[::-1] if steps.reverse else found)
-    return np.concatenate([found[s, :n] for s, n in _in_order(steps)])
-
-
-def _in_order(steps: Any) -> list[tuple[int, int]]:
-    """(step, number of sequences) in the order of the data."""
-    pairs = list(enumerate(steps.counts))
-    return pairs[::-1] if steps.reverse else pairs
+def _places(steps: Any, a: Array) -> tuple[Array, int, int]:
+    """The data (T, B, F) or (N, F), a sequence's features side by side, and its bytes for a step and for a sequence."""
+    if a.strides[-1] != a.itemsize:
+        a = np.ascontiguousarray(a)
+    return (a, a.strides[0], a.strides[1]) if steps.sizes is None else (a, a.strides[0], a.strides[0])
 
 
 def _padded(w: Array, gates: int, units: int, columns: int) -> Array:
-    """(gates * H, F) as (gates, units, columns), with zeros."""
+    """(gates * H, F) as (gates * units, columns), with zeros."""
     hidden = w.shape[0] // gates
-    split = w.reshape(gates, hidden, w.shape[1])
     if hidden == units and w.shape[1] == columns:
-        return split
+        return np.ascontiguousarray(w)
     found = np.zeros((gates, units, columns), w.dtype)
-    found[:, :hidden, : w.shape[1]] = split
-    return found
+    found[:, :hidden, : w.shape[1]] = w.reshape(gates, hidden, w.shape[1])
+    return found.reshape(gates * units, columns)
 
 
-def _panels(p: Plan, gates: int, w_hh: Array, w_ih: Array) -> Array:
-    """Note [Panels]: (blocks, P + J, gates, lanes or width * lanes)."""
-    units, inputs = p.units, _rounded(w_ih.shape[1])
-    block = p.lanes if gates > 1 else p.lanes * p.width
-    found = np.empty((units // block, units + inputs, gates, block), w_hh.dtype)
-    place = found.transpose(2, 0, 3, 1)  # (gates, blocks, block, P + J)
-    place[..., :units] = _padded(w_hh, gates, units, units).reshape(gates, -1, block, units)
-    place[..., units:] = _padded(w_ih, gates, units, inputs).reshape(gates, -1, block, inputs)
-    return found
+def _spread(b: Array, gates: int, units: int) -> Array:
+    """(gates * H,) as (gates * units,), with zeros."""
+    return _padded(b[:, None], gates, units, 1) if len(b) < gates * units else np.ascontiguousarray(b)
 
 
 def _rounded(inputs: int) -> int:
@@ -127,19 +109,15 @@ def _rounded(inputs: int) -> int:
     return -(-inputs // codegen.UNROLL) * codegen.UNROLL
 
 
-def _bias(p: Plan, gates: int, b_ih: Array | None, b_hh: Array | None, dtype: np.dtype) -> Array:
-    """What sums start from, in the order of panels: for a GRU the candidate's two biases apart."""
-    found = np.zeros((4 if p.kind == "gru" else gates, p.units), dtype)
-    for b, last in ((b_hh, 2), (b_ih, 3)):
-        if b is not None:
-            split = b.reshape(gates, -1)
-            if p.kind == "gru":
-                found[:2, : split.shape[1]] += split[:2]
-                found[last, : split.shape[1]] = split[2]
-            else:
-                found[:, : split.shape[1]] += split
-    block = p.lanes if gates > 1 else p.lanes * p.width
-    return np.ascontiguousarray(found.reshape(len(found), -1, block).transpose(1, 0, 2))
+def _views(kind: str, steps: Any, kept: Array, units: int, inputs: int) -> tuple[Array, Array | None]:
+    """z (T + 1, B, P + J) and an LSTM's cells (T + 1, B, P) in `kept`: Note [Rows]."""
+    count, batch = steps.steps, steps.batch
+    end = (count + 1) * batch * (units + inputs)
+    z = kept[:end].reshape(count + 1, batch, units + inputs)
+    if kind != "lstm":
+        return z, None
+    start = end + count * batch * codegen.SAVED[kind] * units
+    return z, kept[start : start + (count + 1) * batch * units].reshape(count + 1, batch, units)
 
 
 # ---- a layer ---------------------------------------------------------------------------------------------------------
@@ -147,31 +125,31 @@ def _bias(p: Plan, gates: int, b_ih: Array | None, b_hh: Array | None, dtype: np
 
 def forward(
     p: Plan, steps: Any, x: Array, h0: Array, c0: Array | None, w_ih: Array, w_hh: Array, b_ih: Any, b_hh: Any
-) -> tuple[Any, ...]:
-    """(out, h_n, c_n, z, gates, cells, tanh of the cells): what a kind does not have is None."""
-    count, batch, units, hidden, inputs = steps.steps, steps.batch, p.units, w_hh.shape[1], _rounded(x.shape[-1])
-    gates = w_hh.shape[0] // hidden
-    saved = codegen.SAVED[p.kind]
-    z = (np.empty if steps.sizes is None else np.zeros)((count + 1, batch, units + inputs), x.dtype)
-    _spread(steps, x, z[:-1, :, units : units + x.shape[-1]])
-    z[:-1, :, units + x.shape[-1] :] = 0
-    kept = np.empty((count, batch, saved, units), x.dtype) if saved else None
-    cells = squashed = None
-    if c0 is not None:
-        cells, squashed = np.empty((count + 1, batch, units), x.dtype), np.empty((count, batch, units), x.dtype)
+) -> tuple[Array, ...]:
+    """(out, h_n, c_n, kept): c_n only if there is c0."""
+    count, batch, units, hidden, dtype = steps.steps, steps.batch, p.units, w_hh.shape[1], x.dtype
+    gates, features, inputs = w_hh.shape[0] // hidden, x.shape[-1], _rounded(x.shape[-1])
+    size = (count + 1) * (units + inputs) + count * codegen.SAVED[p.kind] * units
+    size += 0 if c0 is None else (2 * count + 1) * units
+    kept = (np.empty if steps.sizes is None else np.zeros)(batch * size, dtype)
+    z, cells = _views(p.kind, steps, kept, units, inputs)
     for first, state in ((z, h0), (cells, c0)):
-        if state is None:
+        if first is None or state is None:
             continue
-        first[0, :, hidden:units] = 0
         for s, (low, high) in steps.starts.items():
             first[s, low:high, :hidden] = state[low:high]
-            first[s, low:high, hidden:units] = 0
-    panels, bias = _panels(p, gates, w_hh, w_ih), _bias(p, gates, b_ih, b_hh, x.dtype)
-    counts = np.array(steps.counts, np.int64)
+            if hidden < units:
+                first[s, low:high, hidden:units] = 0
+    out, panels = np.empty((*x.shape[:-1], hidden), dtype), np.empty((units + inputs + 2) * units * gates, dtype)
+    w_hh, w_ih = _padded(w_hh, gates, units, units), _padded(w_ih, gates, units, features)
+    b_hh, b_ih = (np.zeros(gates * units, dtype) if b is None else _spread(b, gates, units) for b in (b_hh, b_ih))
+    x, xt, xb = _places(steps, x)
+    _, ot, ob = _places(steps, out)
+    from_x, to, *others = _addresses(x, out, kept, w_hh, w_ih, b_hh, b_ih, panels, steps.table)
     each = _each(steps, gates * units * (units + inputs))
-    p.forward(*map(_at, (z, kept, cells, squashed, panels, bias, counts)), count, batch, units, inputs, each)
-    hn, cn = _last(steps, z, hidden), None if cells is None else _last(steps, cells, hidden)
-    return _data(steps, z[1:, :, :hidden]), hn, cn, z, kept, cells, squashed
+    p.forward(from_x, xt, xb, to, ot, ob, *others, count, batch, hidden, units, features, inputs, each)
+    ends = [_last(steps, a, hidden) for a in (z, cells) if a is not None]
+    return (out, *ends, kept)
 
 
 def _last(steps: Any, states: Array, hidden: int) -> Array:
@@ -183,36 +161,33 @@ def _last(steps: Any, states: Array, hidden: int) -> Array:
 
 
 def backward(
-    p: Plan, steps: Any, gs: list, w_ih: Array, w_hh: Array, z: Array, kept: Any, cells: Any, squashed: Any, data: bool
+    p: Plan, steps: Any, gs: list, w_ih: Array, w_hh: Array, kept: Array, data: bool
 ) -> tuple[Any, ...]:
     """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh); that of x only with `data`."""
     count, batch, units, hidden, inputs = steps.steps, steps.batch, p.units, w_hh.shape[1], w_ih.shape[1]
-    gates, dtype = w_hh.shape[0] // hidden, z.dtype
-    g = gs[0]
-    if units != hidden or steps.sizes is not None or steps.reverse or not g.flags.c_contiguous:
-        g = np.zeros((count, batch, units), dtype)
-        _spread(steps, gs[0], g[:, :, :hidden])
-    states = [np.zeros((batch, units), dtype) for _ in gs[1:]]
+    gates, dtype = w_hh.shape[0] // hidden, kept.dtype
+    g, states = gs[0], [np.zeros((batch, units), dtype) for _ in gs[1:]]
     for state, given in zip(states, gs[1:]):
         state[:, :hidden] = given
+    if units != hidden:
+        g = np.zeros((*g.shape[:-1], units), dtype)
+        g[..., :hidden] = gs[0]
+    g, *of_g = _places(steps, g)
     dh, dc = (*states, None)[:2]
     across = codegen.SLOPES[p.kind]
     slopes = (np.empty if steps.sizes is None else np.zeros)((count * batch, across * units), dtype)
-    down = _padded(w_hh, gates, units, units)
+    each = _each(steps, gates * units * units)
+    db = np.zeros((-(-batch // each), across * units), dtype)
+    down = _padded(w_hh, gates, units, units).reshape(gates, units, units)
     if p.kind == "gru":
         down = down[[2, 0, 1]]
     block = p.lanes * p.width
     panels = np.ascontiguousarray(down.reshape(gates * units, -1, block).transpose(1, 0, 2))
-    counts = np.array(steps.counts, np.int64)
-    each = _each(steps, gates * units * units)
-    p.backward(
-        *map(_at, (z, kept, cells, squashed, panels, g, slopes, dh, dc, counts)),
-        count,
-        batch,
-        units,
-        z.shape[-1] - units,
-        each,
-    )
+    if dc is None:
+        dc = dh
+    from_g, *others = _addresses(g, kept, panels, slopes, dh, dc, db, steps.table)
+    p.backward(from_g, *of_g, *others, count, batch, units, _rounded(inputs), each)
+    z, _ = _views(p.kind, steps, kept, units, _rounded(inputs))
     flat = z[:-1].reshape(count * batch, -1)
     if p.kind == "gru":
         product = gemm.matmul(slopes[:, : 3 * units].T, flat[:, :hidden])
@@ -221,15 +196,23 @@ def backward(
     else:
         both = gemm.matmul(slopes.T, flat)
         dw_hh, dw_ih = both[:, :hidden], both[:, units : units + inputs]
-    db = slopes.sum(0).reshape(across, units)[:, :hidden]
-    db_ih, db_hh = (db[1:], db[[1, 2, 0]]) if p.kind == "gru" else (db, db)
+    whole = (db[0] if len(db) == 1 else np.add.reduce(db)).reshape(across, units)[:, :hidden]
+    db_ih, db_hh = (whole[1:], whole[[1, 2, 0]]) if p.kind == "gru" else (whole, whole)
     dx = None
     if data:
         of_input = slopes[:, units:] if p.kind == "gru" else slopes
-        dx = gemm.matmul(of_input, _padded(w_ih, gates, units, inputs).reshape(gates * units, inputs))
-        dx = _data(steps, dx.reshape(count, batch, inputs))
+        dx = _data(steps, gemm.matmul(of_input, _padded(w_ih, gates, units, inputs)).reshape(count, batch, inputs))
     firsts = [s[:, :hidden] for s in states]
-    return (dx, *firsts, _unpadded(dw_ih, gates, hidden), _unpadded(dw_hh, gates, hidden), db_ih.reshape(-1), db_hh.reshape(-1))
+    dw = [_unpadded(w, gates, hidden) for w in (dw_ih, dw_hh)]
+    return (dx, *firsts, *dw, db_ih.reshape(-1), db_hh.reshape(-1))
+
+
+def _data(steps: Any, found: Array) -> Array:
+    """(T, B, F) in the order of the steps as (T, B, F) or (N, F) in that of the data."""
+    if steps.sizes is None:
+        return np.ascontiguousarray(found[::-1]) if steps.reverse else found
+    pairs = list(enumerate(steps.counts))
+    return np.concatenate([found[s, :n] for s, n in (pairs[::-1] if steps.reverse else pairs)])
 
 
 def _unpadded(dw: Array, gates: int, hidden: int) -> Array:

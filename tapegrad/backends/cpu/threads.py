@@ -1,7 +1,8 @@
-"""How many threads compute: in generated kernels (`codegen.pool`), in `workers`, and in the BLAS that NumPy brings.
+"""How many threads compute: in generated kernels (`codegen.pool`) and in `workers`. The BLAS that NumPy brings gets one.
 
-OpenBLAS's threads wait by spinning: two of them on a machine with one idle core made a step of a small network 15 times
-slower, so programs with small matrices on busy machines do well to ask for one.
+OpenBLAS cuts a product according to its number of threads, and the order of its sums, so the last bits, with it: about
+one product in five differs between one thread and two. Its threads also wait by spinning: two of them on a machine with
+one idle core made a step of a small network 15 times slower.
 """
 
 from __future__ import annotations
@@ -67,20 +68,22 @@ def set_num_threads(n: int) -> None:
         raise RuntimeError(message("set_num_threads: the number must be a positive integer", got=repr(n)))
     modes.set_num_threads(n)
     codegen.threads_changed()
-    _use(1 if modes.are_deterministic_algorithms_enabled() else n)
+    single_blas()
 
 
-def _use(n: int) -> None:
+@functools.cache
+def single_blas() -> None:
+    """Have NumPy's BLAS compute on the thread that calls it, from now on and for the whole process."""
     entry = _entry("set_num_threads")
     if entry is not None:
-        entry(ctypes.c_int(n))
+        entry(ctypes.c_int(1))
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Make results independent of the number of threads: products of matrices then take one.
+    """Ask for results that are the same in every run: they always are, whatever the number of threads.
 
-    OpenBLAS divides a product by the number of threads, and where it cuts, sums are added in another order: about one
-    product in five differs in its last bits between one thread and two. Everything else is deterministic anyway.
+    Sums are formed in an order that follows from shapes alone; NumPy's BLAS gets one thread at the first large product,
+    and with this at once.
 
     Args:
         mode: whether to do so.
@@ -93,4 +96,5 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     >>> torch.use_deterministic_algorithms(False)
     """
     modes.use_deterministic_algorithms(mode, warn_only=warn_only)
-    _use(1 if mode else modes.num_threads())
+    if mode:
+        single_blas()

@@ -74,6 +74,7 @@ class Named:
 
     def __init__(self, name: str):
         self.name = name
+        self.fills = name in ("zeros", "ones", "full", "empty")  # all elements with one number
 
 
 def read(where: str, data: Any, dtype: Any = None) -> np.ndarray:

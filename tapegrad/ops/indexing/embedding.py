@@ -14,7 +14,7 @@ from ...modes import no_grad
 
 @op(name="embedding", node="EmbeddingBackward0")
 def _embedding(weight: Array, indices: Array, padding_idx=-1, scale_grad_by_freq=False):
-    return weight[indices]
+    return weight.take(indices, 0) if weight.flags.c_contiguous else weight[indices]  # half the time
 
 
 @_embedding.shape

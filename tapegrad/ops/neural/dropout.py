@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from ... import errors
-from ...core.tensor import Tensor
-from ..creation.filled import empty_like
+from ...backends.cpu import random as streams
+from ...core.tensor import Tensor, wrap
+from ..random.draws import in_memory_order
+from ..random.generators import chosen
 
 __all__ = ["dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"]
 
@@ -22,10 +26,16 @@ def _check_p(where: str, p: float) -> None:
         raise ValueError(errors.message(f"{where}: dropout probability has to be between 0 and 1", got=p))
 
 
-def _noise(input: Tensor, p: float, features: bool) -> Tensor:
-    """1 with probability `1 - p`, else 0: for every element, or for every channel (dimension 1) of every sample."""
-    like = input.new_empty((*input.shape[:2], *(1,) * (input.dim() - 2))) if features else empty_like(input)
-    return like.bernoulli_(1 - p)
+def _noise(input: Tensor, p: float, features: bool, scaled: bool = False) -> Tensor:
+    """1, or if `scaled` `1 / (1 - p)`, with probability `1 - p`, else 0: for every element, or for every channel
+    (dimension 1) of every sample.
+    """
+    like = input.array
+    if features:
+        like = np.empty((*like.shape[:2], *(1,) * (like.ndim - 2)), like.dtype)
+    kind = np.float64 if like.dtype == np.float64 else np.float32
+    one = float(kind(1) / kind(1 - p)) if scaled else 1.0
+    return wrap(in_memory_order(like, lambda shape: streams.bernoulli(chosen(None), 1 - p, shape, like.dtype, one)))
 
 
 def _dropped(input: Tensor, p: float, features: bool, inplace: bool) -> Tensor:
@@ -35,7 +45,12 @@ def _dropped(input: Tensor, p: float, features: bool, inplace: bool) -> Tensor:
         raise RuntimeError(
             errors.message("feature dropout requires at least 2 dimensions in the input", got=tuple(input.shape))
         )
-    noise = input.new_zeros(()) if p == 1 else _noise(input, p, features).div_(1 - p)
+    if p == 1:
+        noise = input.new_zeros(())
+    elif input.is_floating_point():
+        noise = _noise(input, p, features, scaled=True)
+    else:
+        noise = _noise(input, p, features).div_(1 - p)
     return input.mul_(noise) if inplace else input * noise
 
 

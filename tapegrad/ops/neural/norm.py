@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ... import errors, shapes
+from ... import errors
 from ...backends.cpu import norms
 from ...core.op import Array, op
 from ...core.tensor import Tensor

@@ -54,12 +54,13 @@ def _(x, frame):
     node=lambda node: (_EVEN_MAX_NODES if node.attrs[0][1] else _MAX_NODES)[_rank(node)],
     linked=True,
 )
-def max_pool_windows(x: Array, frame, even=False):
-    return kernels.maximum_with_places(x, frame)
+def max_pool_windows(x: Array, frame, even=False, compact=False):
+    """`compact`: indices of 32 bits, where nobody but the gradient sees them."""
+    return kernels.maximum_with_places(x, frame, kernels.SHORT if compact else kernels.LONG)
 
 
 @max_pool_windows.shape
-def _(x, frame, even=False):
+def _(x, frame, even=False, compact=False):
     return _pooled(x, frame)
 
 
@@ -195,7 +196,7 @@ def _max(where: str, n: int, input: Tensor, *numbers: Any, return_indices: bool)
         raise NotImplementedError(errors.message(f"{where}: not defined for {input.dtype}"))
     if not return_indices and not (input.requires_grad and is_grad_enabled()):
         return _max_values(input, frame)
-    values, indices = max_pool_windows(input, frame)
+    values, indices = max_pool_windows(input, frame, False, not return_indices)
     return (values, indices) if return_indices else values
 
 

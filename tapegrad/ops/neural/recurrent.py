@@ -108,7 +108,7 @@ def _lstm(
     reverse,
 ):
     wide = _prepared("lstm", 4, sizes, x, h0, c0, w_hr, w_ih, w_hh, b_ih, b_hh)
-    return _narrow(kernels.lstm(kernels.Steps(x.shape, sizes, reverse), *wide), x, 3)
+    return _narrow(kernels.lstm(kernels.Steps.of(x.shape, sizes, reverse), *wide), x, 3)
 
 
 @_lstm.shape
@@ -120,7 +120,7 @@ def _(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse):
 def _(gs, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, z, gates, cells, squashed, needs, w_hr_shape):
     if gs[0].__class__ is not Array:
         return _recorded(lstm_step, (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr), 2, sizes, reverse, gs, needs)
-    steps = kernels.Steps(x.shape, sizes, reverse)
+    steps = kernels.Steps.of(x.shape, sizes, reverse)
     wide = (*kernels.widened(w_ih, w_hh, w_hr), z, gates, cells, squashed)
     return kernels.lstm_backward(steps, kernels.widened(*gs), *wide, needs[0])
 
@@ -137,7 +137,7 @@ def _gru(
     reverse,
 ):
     x_, h, _, *weights = _prepared("gru", 3, sizes, x, h0, None, None, w_ih, w_hh, b_ih, b_hh)[:-1]
-    return _narrow(kernels.gru(kernels.Steps(x.shape, sizes, reverse), *(x_, h, *weights)), x, 2)
+    return _narrow(kernels.gru(kernels.Steps.of(x.shape, sizes, reverse), *(x_, h, *weights)), x, 2)
 
 
 @_gru.shape
@@ -149,7 +149,7 @@ def _(x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
 def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, z, gates, needs):
     if gs[0].__class__ is not Array:
         return _recorded(gru_step, (x, h0, w_ih, w_hh, b_ih, b_hh), 1, sizes, reverse, gs, needs)
-    steps = kernels.Steps(x.shape, sizes, reverse)
+    steps = kernels.Steps.of(x.shape, sizes, reverse)
     return kernels.gru_backward(steps, kernels.widened(*gs), *kernels.widened(w_ih, w_hh), z, gates, needs[0])
 
 
@@ -166,7 +166,7 @@ def _rnn(
     nonlinearity="tanh",
 ):
     x_, h, _, *weights = _prepared("rnn", 1, sizes, x, h0, None, None, w_ih, w_hh, b_ih, b_hh)[:-1]
-    return _narrow(kernels.rnn(kernels.Steps(x.shape, sizes, reverse), *(x_, h, *weights, nonlinearity)), x, 2)
+    return _narrow(kernels.rnn(kernels.Steps.of(x.shape, sizes, reverse), *(x_, h, *weights, nonlinearity)), x, 2)
 
 
 @_rnn.shape
@@ -179,7 +179,7 @@ def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, nonlinearity, z, needs)
     if gs[0].__class__ is not Array:
         step = rnn_tanh_step if nonlinearity == "tanh" else rnn_relu_step
         return _recorded(step, (x, h0, w_ih, w_hh, b_ih, b_hh), 1, sizes, reverse, gs, needs)
-    steps = kernels.Steps(x.shape, sizes, reverse)
+    steps = kernels.Steps.of(x.shape, sizes, reverse)
     wide = (*kernels.widened(w_ih, w_hh), z, nonlinearity, needs[0])
     return kernels.rnn_backward(steps, kernels.widened(*gs), *wide)
 
@@ -187,52 +187,66 @@ def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, nonlinearity, z, needs)
 # ---- one step in recorded operations ---------------------------------------------------------------------------------
 
 
-def _quarters(x: Any, count: int) -> list:
+def _blocks(x: Any, count: int) -> list:
     """The blocks of columns of (B, count * H): views of an array or a tensor."""
     n = x.shape[1] // count
     return [x[:, k * n : (k + 1) * n] for k in range(count)]
 
 
-def _lstm_parts(x: Any, c: Any) -> tuple:
-    """(i, f, g, o, tanh(c'), c') from the sums of products (B, 4 H)."""
-    i, f, g, o = _quarters(x, 4)
+def _lstm_parts(x: Any, y: Any, c: Any) -> tuple:
+    """(i, f, g, o, tanh(c'), c') from the products with the input and with the state, (B, 4 H) each."""
+    i, f, g, o = _blocks(x + y, 4)
     i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
     new = f * c + i * g
     return i, f, g, o, tanh(new), new
 
 
 @op(name="lstm_gates", node="MulBackward0", nout=2, returns=("h", "new"))
-def _lstm_gates(x: Array, c: Array):
-    *_, o, t, new = _lstm_parts(x, c)
+def _lstm_gates(x: Array, y: Array, c: Array):
+    found = kernels.cell("lstm_cell", x, y, c)
+    if found is not None:
+        return found
+    *_, o, t, new = _lstm_parts(x, y, c)
     return o * t, new
 
 
-@_lstm_gates.grad("x", "c")
-def _(gs, x, c):
-    i, f, g, o, t, _ = _lstm_parts(x, c)
+@_lstm_gates.grad("x", "y", "c")
+def _(gs, x, y, c):
+    if gs[0].__class__ is Array:
+        found = kernels.cell("lstm_cell_backward", x, y, c, *gs)
+        if found is not None:
+            return found[0], found[0], found[1]
+    i, f, g, o, t, _ = _lstm_parts(x, y, c)
     dc = gs[1] + gs[0] * o * (1 - t * t)
-    dx = [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), gs[0] * t * o * (1 - o)]
-    return cat(dx, 1), dc * f
+    dx = cat([dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), gs[0] * t * o * (1 - o)], 1)
+    return dx, dx, dc * f
 
 
-_lstm_gates.shape(lambda x, c: c)
+_lstm_gates.shape(lambda x, y, c: c)
 
 
 def _gru_parts(x: Any, y: Any) -> tuple:
     """(r, z, n, W_hn h + b_hn) from the products with the input and with the state, (B, 3 H) each."""
-    (xr, xz, xn), (hr, hz, hn) = _quarters(x, 3), _quarters(y, 3)
+    (xr, xz, xn), (hr, hz, hn) = _blocks(x, 3), _blocks(y, 3)
     r = sigmoid(xr + hr)
     return r, sigmoid(xz + hz), tanh(xn + r * hn), hn
 
 
 @op(name="gru_gates", node="AddBackward0")
 def _gru_gates(x: Array, y: Array, h: Array):
+    found = kernels.cell("gru_cell", x, y, h)
+    if found is not None:
+        return found
     _, z, n, _ = _gru_parts(x, y)
     return n + z * (h - n)
 
 
 @_gru_gates.grad("x", "y", "h")
 def _(g, x, y, h):
+    if g.__class__ is Array:
+        found = kernels.cell("gru_cell_backward", x, y, h, g)
+        if found is not None:
+            return found
     r, z, n, hn = _gru_parts(x, y)
     dn = g * (1 - z) * (1 - n * n)
     dr, dz = dn * hn * r * (1 - r), g * (h - n) * z * (1 - z)
@@ -246,7 +260,7 @@ def lstm_step(
     x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, w_hr: Any = None
 ) -> tuple[Tensor, Tensor]:
     """`c' = f c + i g`, `h' = o tanh(c')`: the states after one step, from recorded operations."""
-    h, c = _lstm_gates(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh), c)
+    h, c = _lstm_gates(linear(x, w_ih, b_ih), linear(h, w_hh, b_hh), c)
     return h if w_hr is None else linear(h, w_hr), c
 
 

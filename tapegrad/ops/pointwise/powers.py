@@ -29,11 +29,17 @@ def _power(x, y):
     return e.pow(x, y)
 
 
+@elementwise(method=False, inplace=False, node="PowBackward2", check=_no_negative_powers, refuses="b", numbers="all")
+def _power_of_number(x, y):
+    return e.pow(x, y)
+
+
 @_power.grad("x")
 def _(g, x, y):
     return where(y == 0, 0, g * (y * _power(x, y - 1)))  # 0 * inf at x == 0 otherwise
 
 
+@_power_of_number.grad("y")
 @_power.grad("y")
 def _(g, x, y, out):
     return where((x == 0) & (y >= 0), 0, g * (out * log(x)))
@@ -98,7 +104,8 @@ def pow(input, exponent, *, out=None):
         whole = input.array.dtype.kind in "iu" if isinstance(input, Tensor) else isinstance(input, int)
         if whole and out is None:
             return _whole_power(input, exponent)
-    return _power(input, exponent) if out is None else _power(input, exponent, out=out)
+    power = _power if isinstance(input, Tensor) else _power_of_number
+    return power(input, exponent) if out is None else power(input, exponent, out=out)
 
 
 def _whole_power(x: Tensor | int, y: Tensor) -> Tensor:
