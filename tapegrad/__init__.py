@@ -170,6 +170,12 @@ if _TYPE_CHECKING:
     from .amp.autocast_mode import set_autocast_cache_enabled as set_autocast_cache_enabled
     from .amp.autocast_mode import set_autocast_dtype as set_autocast_dtype
     from .amp.autocast_mode import set_autocast_enabled as set_autocast_enabled
+    from .amp.grad_scaler import GradScaler as GradScaler
+    from .ops.methods import get_default_device as get_default_device
+    from .ops.methods import get_float32_matmul_precision as get_float32_matmul_precision
+    from .ops.methods import set_default_device as set_default_device
+    from .ops.methods import set_float32_matmul_precision as set_float32_matmul_precision
+    from .ops.methods import vander as vander
     from .serialization import Checkpoint as Checkpoint
     from .serialization import load as load
     from .serialization import save as save
@@ -184,16 +190,31 @@ _LATE = {  # name: the module to import for it
         ).split(),
         "amp.autocast_mode",
     ),
+    "GradScaler": "amp",
+    **dict.fromkeys(
+        (
+            "get_default_device set_default_device get_float32_matmul_precision set_float32_matmul_precision vander"
+        ).split(),
+        "ops.methods",
+    ),
     **dict.fromkeys(("Checkpoint", "load", "save", "io"), "serialization"),  # which tells `io` what a Parameter is
 }
 
+_METHODS = (  # functions that call the method of their name
+    "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ atanh_ "
+    "ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ detach detach_ erf_ erfc_ exp2_ exp_ "
+    "expm1_ fill_ fix_ floor_ frac_ gcd_ get_device i0_ index_put_ is_nonzero is_same_size is_signed lcm_ ldexp_ "
+    "log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ resize_as_ round_ rsqrt_ sigmoid_ "
+    "sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_"
+).split()
+
 
 def __getattr__(name: str) -> object:
-    if name not in _LATE:
+    if name not in _LATE and name not in _METHODS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _import_module(f"{__name__}.{_LATE[name]}")
+    module = _import_module(f"{__name__}.{_LATE.get(name, 'ops.methods')}")
     return globals()[name] if name in globals() else getattr(module, name)  # importing a module names it here
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE})
+    return sorted({*globals(), *_LATE, *_METHODS})

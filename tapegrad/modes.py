@@ -240,6 +240,7 @@ def get_default_dtype() -> dtypes.dtype:
 class _Settings:
     deterministic = False
     warn_only = False
+    matmul_precision = "highest"
 
 
 settings = _Settings()

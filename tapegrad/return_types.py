@@ -8,8 +8,8 @@ True
 
 from __future__ import annotations
 
-from .core.dispatch import known_result_types, result_type_of
 from .core.op import registry
+from .core.results import known_result_types, result_type_of
 
 
 def __getattr__(name: str) -> type:

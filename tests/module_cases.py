@@ -118,6 +118,7 @@ CASES = {
     "RMSNorm": [((4,), {}, X), (((4, 5),), {"eps": 1e-3}, NCL), ((5,), {"elementwise_affine": False}, NCL)],
     "GroupNorm": [((2, 4), {}, NCHW), ((2, 4), {}, X), ((2, 4), {"affine": False}, NCL)],
     "LocalResponseNorm": [((2,), {}, NCHW), ((3,), {"alpha": 0.1, "beta": 0.5, "k": 2.0}, NCL)],
+    "CrossMapLRN2d": [((2,), {}, NCHW), *[((n,), {"alpha": 0.5, "beta": 0.5, "k": 2.0}, NCHW) for n in (2, 3, 4, 5)]],
     "BatchNorm1d": [
         ((4,), {}, X),
         ((4,), {"momentum": None}, NCL),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 from samples import case, positive, real, whole
 
@@ -206,6 +208,17 @@ LOSSES["cross_entropy_backward"] = [
     )
 ]
 
+
+def gelu_slope(x):
+    share = np.vectorize(NormalDist().cdf)(x)
+    return share + x * np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)
+
+
+GELU = {
+    "gelu_large": [case(X, expect=lambda x: x * np.vectorize(NormalDist().cdf)(x), tolerance=4e-8)],
+    "gelu_backward": [case(Y, X, expect=lambda g, x: g * gelu_slope(x))],
+}
+
 NORMS = {
     "normalize_rows": [
         case(X, (4,), real(4), real(4, seed=1), expect=layer_norm, through=F.layer_norm),
@@ -226,4 +239,4 @@ NORMS = {
     ],
 }
 
-SAMPLES = {**SOFTMAX, **LOSSES, **NORMS}
+SAMPLES = {**SOFTMAX, **LOSSES, **GELU, **NORMS}

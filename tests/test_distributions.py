@@ -95,6 +95,29 @@ def test_divergence_is_the_mean_of_the_log_ratio(p, q):
     assert (found.mean(0) - kl_divergence(p, q)).abs().max() < 5 * (found.var(0) / 40_000).sqrt().max()
 
 
+SHAPES = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SHAPES.uniform(0.05, 0.95, 25000), np.full(300, 1.0), SHAPES.uniform(0.1, 3, (70, 100)), np.full(999, 1e-3),
+        SHAPES.uniform(1, 50, 2001), 10 ** SHAPES.uniform(-2, 6, 5000), np.array([0.0, *[0.5] * 300]),
+    ],
+)  # fmt: skip
+def test_many_gamma_numbers_are_those_made_one_by_one(shape, dtype):
+    shape = shape.astype(dtype)
+    one, many = Generator().manual_seed(1), Generator().manual_seed(1)
+    one.spare = many.spare = None if shape.size % 2 else 0.7
+    constants = gamma_draws._constants(shape)
+    expected = np.maximum(gamma_draws.each(one, gamma_draws._gamma, shape, *constants), np.finfo(dtype).tiny)
+    found = gamma_draws.standard_gamma(many, shape)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == dtype and many.spare == one.spare
+    np.testing.assert_array_equal(many.get_state(), one.get_state())
+
+
 # ---- derivatives of draws --------------------------------------------------------------------------------------------
 
 

@@ -87,6 +87,42 @@ def test_half_precision():
         assert np.isnan(found[~there]).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_half_precision_without_infinities():
+    every = np.arange(65536, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    np.testing.assert_array_equal(halves.widen(finite).view(np.int32), finite.astype(np.float32).view(np.int32))
+    rng = np.random.default_rng(4)
+    near = finite[rng.integers(0, len(finite), 70000)].astype(np.float32).view(np.uint32)
+    near += rng.choice(np.array([0, 4095, 4096, 4097], np.uint32), near.size)  # halfway between two, and around
+    for x in (near.view(np.float32), np.maximum(rng.normal(size=70000), 0).astype(np.float32)):
+        x = np.where(np.abs(x) < 70000, x, 1)
+        np.testing.assert_array_equal(halves.narrow(x, np.dtype(np.float16)), x.astype(np.float16))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_large_halves_are_computed_as_small_ones(dtype):
+    """In blocks and by looking up, with the numbers of single precision rounded once."""
+    x, y = (torch.randn(300001).to(dtype) for _ in "xy")
+    wide, other, scalar = x.float(), y.float(), torch.tensor(0.3)
+    for function in (
+        torch.add, torch.mul, torch.maximum, torch.lt, lambda a, b: torch.where(a < b, a, b), lambda a, b: a * 0.3 + b,
+    ):  # fmt: skip
+        found, exact = function(x, y), function(wide, other)
+        if function not in (torch.add, torch.mul, torch.maximum, torch.lt):
+            exact, found = (t[:1000] for t in (function(x[:1000], y[:1000]), found))
+        assert torch.equal(found, exact.to(found.dtype))
+    for function in (torch.neg, torch.exp, torch.isnan, lambda t: t * scalar, lambda t: t < 0.25, lambda t: 2 - t):
+        found = function(x)
+        assert torch.equal(found, function(wide).to(found.dtype))
+        column = function(x[:300000].view(2, -1).t())  # not contiguous
+        assert torch.equal(column, function(wide[:300000].view(2, -1).t()).to(found.dtype))
+        assert column.stride() == (1, 150000)
+    assert torch.equal(x.clone().exp_(), torch.exp(x)) and torch.equal(x.clone().add_(y), x + y)
+    out = torch.empty(300001, dtype=dtype)
+    assert torch.exp(x, out=out) is out and torch.equal(out, torch.exp(x))
+
+
 @pytest.mark.parametrize("shape", [(70000, 3), (3, 70000), (300, 301), (20000, 5, 2), (2, 9000, 7), (90001,)])
 def test_reductions_of_odd_shapes(shape):
     x = np.random.default_rng(3).uniform(0.9, 1.1, shape)

@@ -28,7 +28,7 @@ LAYERS = {
     **dict.fromkeys(("nn", "optim", "amp", "data", "vision", "io", "compile", "distributed", "distributions"), 6),
     **dict.fromkeys(("testing", "debug"), 7),
     # Faces: PyTorch's other names for what is below, and the package itself.
-    **dict.fromkeys(("", "autograd", "cpu", "func", "utils", "linalg", "serialization"), 8),
+    **dict.fromkeys(("", "autograd", "cpu", "func", "utils", "linalg", "return_types", "serialization"), 8),
     # Programs: written against the public names, so above them.
     **dict.fromkeys(("cli", "run", "demo", "__main__"), 9),
 }

@@ -14,7 +14,8 @@ Causal: query i sees keys 0 to i; columns beyond are not computed (whole vectors
 Invariants: last dimensions lie side by side, and are whole vectors; every head, and on the way forward every portion of
 queries, is computed by itself, so threads change nothing.
 
-References: Dao et al. 2022; Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008).
+References: Dao et al., "FlashAttention" (2022); Goto & van de Geijn, "Anatomy of high-performance matrix
+multiplication", ACM TOMS 34 (2008).
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def panel(real: str, lanes: int) -> Routine:
 
 def turned(real: str, lanes: int) -> Routine:
     """The transpose of x (n, m), rows `step` bytes apart, as (m, width); columns beyond n repeat row n - 1."""
-    r = Routine("turned", {"x": "ptr", "out": "ptr", "step": "i64", "n": "i64", "m": "i64", "width": "i64"}, lanes, inline=False)
+    r = Routine(
+        "turned", {"x": "ptr", "out": "ptr", "step": "i64", "n": "i64", "m": "i64", "width": "i64"}, lanes, inline=False
+    )
     x, out, step, n, m, width = r.arguments
     with r.loop(0, width, lanes) as i:
         rows = [r.bytes_on(x, least(i + k, n - 1) * step) for k in range(lanes)]
@@ -188,7 +191,7 @@ class _Head:
 def _strides(names: Sequence[str]) -> dict[str, tuple]:
     """The names of the strides of the operands; rows are "n"."""
     four = ("b", "h", "n", None)
-    table = dict.fromkeys(("q", "k", "v", "g", "o", "dq", "dk", "dv"), four)
+    table: dict[str, tuple] = dict.fromkeys(("q", "k", "v", "g", "o", "dq", "dk", "dv"), four)
     table |= {"out": ("b", "n", "h", None), "mask": four, "settings": (None,)}
     table |= {"space": (None,) * 3, "logs": (None,) * 3}
     return {n: table[n] for n in names}
@@ -198,7 +201,8 @@ def _strides(names: Sequence[str]) -> dict[str, tuple]:
 
 
 def forward(real: str, lanes: int, masked: bool) -> list[Routine]:
-    """q (b,h,l,e), k (b,h,s,e), v (b,h,s,f), [mask (b,h,l,s)], (scale, causal) (2), space (b,h,w) -> out (b,l,h,f), logs (b,h,l).
+    """q (b,h,l,e), k (b,h,s,e), v (b,h,s,f), [mask (b,h,l,s)], (scale, causal) (2), space (b,h,w) -> out (b,l,h,f),
+    logs (b,h,l).
 
     `space` has e times the keys, rounded up to a whole panel, for each head.
     """
@@ -302,9 +306,7 @@ def backward(real: str, lanes: int, masked: bool) -> list[Routine]:
     """
     names = ["g", "q", "k", "v", *["mask"] * masked, "o", "logs", "settings", "space", "dq", "dk", "dv", "done"]
     sizes = ["b", "h", "l", "f", "e", "s", "two", "w"]
-    call = _Call(
-        "attention_backward", real, lanes, names, sizes, {**_strides(names[:-1]), "done": (None, None)}
-    )
+    call = _Call("attention_backward", real, lanes, names, sizes, {**_strides(names[:-1]), "done": (None, None)})
     product, turn = panel(real, lanes), turned(real, lanes)
     r, p = call.part("head")
     head = _Head(call, r, p, p["part"])

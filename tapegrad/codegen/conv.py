@@ -9,9 +9,16 @@ stride, padding, dilation and number of groups, in one and two dimensions:
   for each such vector where the inputs of the first tap lie (in as many pieces as it has rows) and where it goes.
 * `offsets[k]` is how far the input of the tap k = (channel, row, column) is from that of the first.
 
-**Output.** 3 vectors of positions times 4 output channels stay in 12 of the 16 registers of AVX2, for all taps:
-3 loads and 4 broadcast weights for 12 multiply-adds. The inputs of 3 vectors for up to `DEPTH` taps are first put into a panel
-in the first-level cache, which all output channels then use, unless rows are whole vectors: then they are read in place.
+**Output.** 3 vectors of positions times 4 output channels stay in 12 of the 16 registers of AVX2, for all taps: 3 loads
+and 4 broadcast weights for 12 multiply-adds (6 x 2 needs 8 loads for them). The inputs are read where they lie if rows
+are whole vectors, or nearly: then what lies between two rows is computed as well, and thrown away. Else those of some
+taps are first put into a panel of `DEPTH` bytes, which all output channels then use.
+
+Measured on one core with AVX2 whose best product of matrices reaches 94 GFLOP/s, float32: in place 84 to 92 GFLOP/s;
+with a panel 80 to 86 for 128 channels and more, 60 to 75 for 16 (a panel costs 12 cycles for a tap, a tile of 4
+channels 6), hence in place where it is possible. Columns written to memory as a whole and one product: 30 to 70.
+`bench/convolution.py` prints these figures. Winograd's algorithm would need fewer multiplications, but its results
+differ from a sum of products by far more than rounding.
 
 **Gradient of the input.** The same, with weights turned around and channels exchanged; for a stride of s once for each
 of the s phases of the input, with the taps that meet it.
@@ -25,6 +32,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,9 +41,9 @@ from .routine import Routine, least, part_of
 from .vectors import Value, select
 
 VECTORS, ROWS = 3, 4  # of a tile of the output
-ENTRY = 5  # numbers of an entry before the pieces: count, split, place of the first output, of those from `resume`, `resume`
-TAPS = 6  # of a tile of the weight's gradient, with two vectors; 8 with one
-BLOCK = 256  # positions of which the gradient is transposed at a time
+# Numbers of an entry before its pieces: count, split, first, second, resume. Lanes up to `split` go to the first place,
+# those from `resume` to `count` - 1 to the second.
+ENTRY = 5
 DEPTH = 24576  # bytes of a panel
 ADDRESS = ctypes.c_void_p
 
@@ -79,15 +87,20 @@ OUTPUT = (
 
 
 def _tile(rows: int, real: str, lanes: int, direct: bool) -> Routine:
-    """`rows` output channels of 3 vectors of positions, for `count` taps; added to the output unless `first`."""
+    """`rows` output channels of 3 vectors of positions, for `count` taps; added to the output unless `first`.
+
+    With fewer rows than ROWS, some taps have sums of their own: 12 of them keep the two multipliers busy.
+    """
     names = dict.fromkeys(("x", "offsets", "w", "bias", "out", "entries"), "ptr")
     r = Routine(f"tile{rows}", {**names, "count": "i64", "row": "i64", "each": "i64", "first": "i64"}, lanes)
     x, offsets, w, bias, out, entries, count, row, each, first = r.arguments
     at = [r.at(entries, each * v, "i64") for v in range(VECTORS)]
     starts = [r.at(x, number(r, p, ENTRY), real) for p in at] if direct else []
     zero = r.lift(0.0, real)
-    sums = [[r.variable(zero) for _ in range(VECTORS)] for _ in range(rows)]
-    with r.loop(0, count) as k:
+    sets = ROWS // rows
+    sums = [[[r.variable(zero) for _ in range(VECTORS)] for _ in range(rows)] for _ in range(sets)]
+
+    def tap(k: Value, lines: list) -> None:
         if direct:
             offset = number(r, offsets, k)
             columns = [r.load(r.at(p, offset, real), real) for p in starts]
@@ -96,15 +109,26 @@ def _tile(rows: int, real: str, lanes: int, direct: bool) -> Routine:
         for i in range(rows):
             factor = r.splat(r.load(r.at(w, k * rows + i, real), real, 0))
             for v in range(VECTORS):
-                sums[i][v].value = columns[v].fma(factor, sums[i][v].value)
+                lines[i][v].value = columns[v].fma(factor, lines[i][v].value)
+
+    whole = count // sets * sets
+    with r.loop(0, whole, sets) as k:
+        for j in range(sets):
+            tap(k + j, sums[j])
+    if sets > 1:
+        with r.loop(whole, count) as k:
+            tap(k, sums[0])
+    for i, v, other in itertools.product(range(rows), range(VECTORS), sums[1:]):
+        sums[0][i][v].value = sums[0][i][v].value + other[i][v].value
+    sums = sums[0]
     with r.when(first != 0):
         for i in range(rows):
             start = r.splat(r.load(r.at(bias, i, real), real, 0))
             for v in range(VECTORS):
                 sums[i][v].value = sums[i][v].value + start
-    whole = functools.reduce(lambda a, b: a & b, [number(r, p, k) for p in at for k in range(2)])  # count and split
-    with r.choice(whole.__eq__(lanes)) as (plain, parted):
-        with plain, r.choice(first != 0) as (fresh, again):
+    plain = functools.reduce(lambda a, b: a & b, [number(r, p, k) for p in at for k in range(2)])  # count and split
+    with r.choice(plain.__eq__(lanes)) as (side_by_side, parted):
+        with side_by_side, r.choice(first != 0) as (fresh, again):
             with fresh:
                 _put(r, at, out, row, sums, real, False)
             with again:

@@ -1,9 +1,9 @@
 """The gradient of a convolution's weight, and the copy of an input with its padding; see the head of `conv`.
 
-`w[o, k] = sum over positions of g[position, o] x[position + offsets[k]]`: a tile is two vectors of output channels times
-`taps` taps, its sums stay in registers while it passes over some 256 positions. `g` is transposed for these positions, so
-that channels are neighbours; x is read where it lies, one number for a whole vector. Blocks of positions are summed by
-themselves and then added up, which is also more exact than one long sum.
+`w[o, k] = sum over positions of g[position, o] x[position + offsets[k]]`: a tile is two vectors of output channels
+times `taps` taps, its sums stay in registers while it passes over some 256 positions. `g` is transposed for these
+positions, so that channels are neighbours; x is read where it lies, one number for a whole vector. Blocks of positions
+are summed by themselves and then added up, which is also more exact than one long sum.
 """
 
 from __future__ import annotations

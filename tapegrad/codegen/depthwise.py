@@ -87,14 +87,16 @@ def weight(real: str, lanes: int) -> Callable[..., None] | None:
                 with r.loop(0, many, SUMS * lanes) as j:
                     for a, total in enumerate(sums):
                         at = j + a * lanes
-                        total.value = r.load(r.at(xs, at, real), real).fma(r.load(r.at(gs, at, real), real), total.value)
+                        total.value = r.load(r.at(xs, at, real), real).fma(
+                            r.load(r.at(gs, at, real), real), total.value
+                        )
                 with r.loop(many, whole, lanes) as j:
                     sums[0].value = r.load(r.at(xs, j, real), real).fma(r.load(r.at(gs, j, real), real), sums[0].value)
                 with r.when(whole < width):
                     last = r.load_first(r.at(xs, whole, real), mask, zero)
                     sums[1].value = last.fma(r.load_first(r.at(gs, whole, real), mask, zero), sums[1].value)
-            total = r.total(sums[0].value + sums[1].value + (sums[2].value + sums[3].value))
-            r.store(total, r.at(out, plane * taps + t, real))
+            found = r.total(sums[0].value + sums[1].value + (sums[2].value + sums[3].value))
+            r.store(found, r.at(out, plane * taps + t, real))
     main = Routine("gradient", names, 0)
     n = Plan(main, main.arguments[-1], NAMES)
     main.parallel(r, (n.planes + n.turn - 1) // n.turn, *main.arguments)

@@ -32,6 +32,9 @@ CHUNK = 4  # panels of B that are packed at a time: 48 KiB, with a cache line's 
 ROOM = 18816  # numbers of A that are packed: ROWS times DEPTH and a little more
 FEWEST = 96  # rows of a part, so that packing B pays
 NARROW, LOW = 12, 4  # fewer columns, or rows: products of single rows
+STREAMS = 16  # rows of B that a single row's product reads side by side,
+LINE = 4  # and how many vectors of each at a time
+LONG = 1024  # columns of a part of such a product: pieces of rows shorter than a page take twice as long to read
 FUSED, CHAINS, DOTS = range(3)  # kinds of sums
 VECTORS = -2  # an offset: the product of two vectors
 
@@ -83,12 +86,16 @@ class _Writer:
         self.strips = tiles.pack_strips(s.rows, s.type, s.lanes)
         self.fused = {i: tiles.tile(i, s.vectors, s.type, s.lanes) for i in range(s.rows, 0, -1)}
         self.chains = {i: tiles.chain(i, s.vectors, s.type, s.lanes, peeled) for i in (3, 2, 1)}
-        self.line = tiles.chain(1, CHUNK * s.vectors, s.type, s.lanes, False)
+        self.line = tiles.chain(1, LINE, s.type, s.lanes, False, full=True)
         orders = (8, "fours"), (4, "fours"), (1, "eights"), (1, "pairs")
         self.dots = {key: tiles.dots(*key, s.type) for key in orders}
         self.inner = tiles.inner(s.type)
         self.panels = {True: self.panel("panel", self.fused), False: self.panel("chain_panel", self.chains)}
-        self.blocks = {FUSED: self.block("block", True), CHAINS: self.block("chain_block", False), DOTS: self.dot_block()}
+        self.blocks = {
+            FUSED: self.block("block", True),
+            CHAINS: self.block("chain_block", False),
+            DOTS: self.dot_block(),
+        }
         self.part = self.a_part()
 
     def all(self) -> list[Routine]:
@@ -144,6 +151,7 @@ class _Writer:
             depth = select((k > DEPTH) & (k < 2 * DEPTH), k // 2, depth)
         left, row = r.variable(a), r.variable(am)
         along, strip = r.variable(ak), r.variable(am * max(self.fused if fused else self.chains))
+        whole = r.lift_one(0) if fused else self.lines(r, LINE * s.lanes)
         with r.loop(0, k, depth) as at:
             steps = least(depth, k - at)
             left.value = r.bytes_on(a, at * ak)
@@ -155,13 +163,7 @@ class _Writer:
                     along.value = r.lift(size * s.rows, "i64")
                     strip.value = (steps * s.rows + tiles.spill(s.rows, s.lanes)) * size
             on = select(at > 0, 1, add)
-            whole = r.variable(r.lift_one(0))
-            if not fused:  # one row: B is used only once
-                whole.value = select((m == 1) & (bn == size) & (offset <= 0), n // chunk * chunk, 0)
-                with r.loop(0, whole.value, chunk) as j:
-                    source = r.bytes_on(r.at(b, j, s.type), at * bk)
-                    r.invoke(self.line, steps, left.value, am, ak, source, bk, r.at(c, j, s.type), cm, chunk, on, -1)
-            with r.loop(whole.value, n, chunk) as j:
+            with r.loop(whole, n, chunk) as j:
                 here = least(n - j, chunk)
                 self.pack(r, steps, here, r.bytes_on(r.bytes_on(b, at * bk), j * bn), bk, bn, room)
                 with r.loop(0, here, s.wide) as t:
@@ -170,6 +172,21 @@ class _Writer:
                     known = left.value, row.value, along.value, strip.value, panel, s.wide * size
                     r.invoke(self.panels[fused], m, steps, *known, r.at(c, j + t, s.type), cm, columns, on, past)
         return r
+
+    def lines(self, r: Routine, chunk: int) -> Value:
+        """One row times columns that lie side by side, a few steps along k at a time: B is read once, from end to end.
+
+        Returns how many columns that did; all but the last few, or none.
+        """
+        m, n, k, a, am, ak, b, bk, bn, c, cm, add, offset = r.arguments
+        whole = select((m == 1) & (bn == self.size) & (offset <= 0), n // chunk * chunk, 0)
+        with r.when(whole > 0), r.loop(0, k, STREAMS) as at:
+            steps, on = least(k - at, STREAMS), select(at > 0, 1, add)
+            with r.loop(0, whole, chunk) as j:
+                source = r.bytes_on(r.at(b, j, self.shape.type), at * bk)
+                target = r.at(c, j, self.shape.type)
+                r.invoke(self.line, steps, r.bytes_on(a, at * ak), am, ak, source, bk, target, cm, chunk, on, -1)
+        return whole
 
     def dot_block(self) -> Routine:
         """A block of products of rows of A with columns of B that lie along."""
@@ -223,7 +240,9 @@ class _Writer:
             first_a = index * (v["next_a"] // self.size) + i * (v["am"] // self.size)
             for kind, block in self.blocks.items():
                 with r.when(v["kind"] == kind):
-                    past = first_c if kind == CHAINS else select(m == 1, select(n == 1, r.lift_one(VECTORS), -1), first_a)
+                    past = (
+                        first_c if kind == CHAINS else select(m == 1, select(n == 1, r.lift_one(VECTORS), -1), first_a)
+                    )
                     known = v["k"], a, v["am"], v["ak"], b, v["bk"], v["bn"], c, cm, add, past
                     r.invoke(block, high, wide, *known)
         return r
@@ -257,7 +276,8 @@ def product(type: str, lanes: int) -> list[Routine]:
     kind = select((n >= NARROW) & (m >= LOW), FUSED, select(along, DOTS, main.lift_one(CHAINS)))
 
     work = m * n * k
-    want = least(work // select(kind == FUSED, GRAIN, main.lift_one(GRAIN // 16)) + 1, MOST)
+    want = least(work // select(kind == FUSED, GRAIN, main.lift_one(GRAIN // 8)) + 1, MOST)
+    want = select((kind == CHAINS) & (m < LOW), least(want, n // LONG + 1), want)
     across = (am == size) & (ak != size)
     panels, lines = (n + s.wide - 1) // s.wide, m // FEWEST + 1
     groups = least(want, (panels + CHUNK - 1) // CHUNK)

@@ -58,7 +58,7 @@ def normalize_rows(real: str, lanes: int, centred: bool, weighted: bool, biased:
 
 
 def normalize_rows_backward(real: str, lanes: int, centred: bool, weighted: bool) -> list[Routine]:
-    """g (r,n), x (r,n), [weight (n)], [mean (r)], rstd (r), space (p,2,n) -> dx (r,n), of the weight (n), of the bias (n).
+    """g (r,n), x (r,n), [weight (n)], [mean (r)], rstd (r), space (p,2,n) -> dx (r,n), and of weight and bias (n).
 
     The sums over rows are formed in p parts, in `space`, and these put together one after the other. Without a weight
     there are neither sums nor results for them, and `space` is (p).

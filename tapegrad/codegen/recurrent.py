@@ -8,10 +8,10 @@ Note [Panels]. Weights are copied once per call into panels: the columns of a pa
 sums side by side (one vector of units in each gate, or `width` neighbouring vectors where there is one gate), so a
 product reads them from the first to the last. A tile is a panel times `rows` sequences, held in registers.
 
-Note [Rows]. Units are padded with zeros to whole panels, `P` of them for H, and inputs to a multiple of `UNROLL`, `J` of
-them for I, in what is seen here only. Forward keeps in one array, one after the other: z (T + 1, B, P + J), what each
-step reads, the state before it and its input; gates (T, B, `SAVED` P); for an LSTM cells (T + 1, B, P) and their tanh
-(T, B, P). Padding is finite and meets zero weights.
+Note [Rows]. Units are padded with zeros to whole panels, `P` of them for H, and inputs to a multiple of `UNROLL`, `J`
+of them for I, in what is seen here only. Forward keeps in one array, one after the other: z (T + 1, B, P + J), what
+each step reads, the state before it and its input; gates (T, B, `SAVED` P); for an LSTM cells (T + 1, B, P) and their
+tanh (T, B, P). Padding is finite and meets zero weights.
 
 Invariants: every sum runs over the state's units, then over the inputs, one after the other, whatever the tile or the
 thread; in a step with n sequences the first n are at work, nothing else is read or written.
@@ -26,14 +26,15 @@ from collections.abc import Callable, Sequence
 
 from . import vecmath
 from .routine import SIZES, Routine, least, part_of
-from .tiles import turned
 from .rows import Piece, over_rows, sweep
+from .tiles import turned
 from .vectors import Value, select
 
 KINDS = ("lstm", "gru", "tanh", "relu")
 GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}  # of the products with the state
 SAVED = {"lstm": 4, "gru": 4, "tanh": 0, "relu": 0}  # gates that backward reads
 SLOPES = {"lstm": 4, "gru": 4, "tanh": 1, "relu": 1}  # gradients that backward writes
+BOUND = 2.6  # ulps by which `sigmoid` and `tanh` were seen to differ from the exact results; a test measures again
 UNROLL = 4  # terms of a sum in a turn of the loop; `inputs` is padded with zeros to a multiple
 
 
@@ -52,7 +53,7 @@ def sigmoid(x: Value) -> Value:
 
 
 def tanh(x: Value) -> Value:
-    """`expm1(2x) / (expm1(2x) + 2)`: without the polynomial that `vecmath.tanh` has for small numbers, half the work."""
+    """`expm1(2x) / (expm1(2x) + 2)`: half the work of `vecmath.tanh`, which has a polynomial for small numbers too."""
     half = vecmath._half_expm1(_between(x + x, -40.0, 40.0))
     return half / (half + 1)
 
@@ -163,7 +164,7 @@ def _units(kind: str, type: str, lanes: int, first: bool) -> Routine:
             return x
 
         if kind == "lstm" and first:
-            entered, forget, shown = (store(sigmoid(load(gates, j)), gates, j) for j in (0, 1, 3))
+            entered, forget, _ = (store(sigmoid(load(gates, j)), gates, j) for j in (0, 1, 3))
             candidate = store(tanh(load(gates, 2)), gates, 2)
             store(forget.fma(load(cell), entered * candidate), new)
         elif kind == "lstm":
@@ -334,8 +335,8 @@ def _shared(main: Routine, v: dict[str, Value], part: Routine) -> Routine:
 # ---- backward --------------------------------------------------------------------------------------------------------
 
 BACKWARD = {
-    "g": "ptr", "gt": "i64", "gb": "i64", "kept": "ptr", "panels": "ptr", "slopes": "ptr", "dh": "ptr", "dc": "ptr", "db": "ptr", "table": "ptr",
-    "steps": "i64", "batch": "i64", "units": "i64", "inputs": "i64", "each": "i64",
+    "g": "ptr", "gt": "i64", "gb": "i64", "kept": "ptr", "panels": "ptr", "slopes": "ptr", "dh": "ptr", "dc": "ptr",
+    "db": "ptr", "table": "ptr", "steps": "i64", "batch": "i64", "units": "i64", "inputs": "i64", "each": "i64",
 }  # fmt: skip
 SLOPE = {
     "before": "ptr", "after": "ptr", "gates": "ptr", "cells": "ptr", "squashed": "ptr", "g": "ptr", "slopes": "ptr",

@@ -14,7 +14,6 @@ from .routine import SIZES, Routine, Variable, least
 from .vectors import Value, select
 
 UNROLL = 2  # steps along k at a time
-AHEAD = 16  # steps along k that are fetched in advance
 GROUP = 8  # steps that `peeled` sums take at a time: four one by one, and the sum of four
 
 Parameters = dict[str, str]
@@ -27,7 +26,7 @@ _TILE: Parameters = {
 def tile(rows: int, vectors: int, type: str, lanes: int) -> Routine:
     """`c = a @ b` or `c += a @ b`: the products of each element are added up by fused multiply-adds, in order.
 
-    The routine's parameters: `k` steps; `a` with the bytes from row to row (`down`) and from step to step (`along`); `b`
+    With `add`, floats are summed up from 0 and the sum is added to `c`; doubles go on from what `c` holds. The routine's parameters: `k` steps; `a` with the bytes from row to row (`down`) and from step to step (`along`); `b`
     with the bytes from step to step; `c` with the bytes from row to row (`width`); how many `columns` of the tile there
     are; whether to `add`; `offset` is for `chain`.
     """
@@ -47,35 +46,41 @@ def tile(rows: int, vectors: int, type: str, lanes: int) -> Routine:
             a, b = r.bytes_on(a, along), r.bytes_on(b, step)
         place_a.value, place_b.value = a, b
 
-    for i in range(rows):  # by the time of the sum they are there: 3 to 5 percent
-        r.prefetch(r.bytes_on(c, width * i), write=True)
+    places = [[r.at(r.bytes_on(c, width * i), v * lanes, type) for v in range(vectors)] for i in range(rows)]
+    masks = [r.first(columns - v * lanes) for v in range(vectors)]
+    zero = r.lift(0.0, type)
+    carried = type == "double"  # sums begin with what C holds
+    every = [(sums[i][v], places[i][v], masks[v]) for i in range(rows) for v in range(vectors)]
+    if carried:
+        with r.when(add != 0):
+            for sum, place, mask in every:
+                sum.value = r.load_first(place, mask, zero)
+    else:
+        for i in range(rows):  # by the time of the sum they are there: 3 to 5 percent
+            r.prefetch(places[i][0], write=True)
     whole = k // UNROLL * UNROLL
     with r.loop(0, whole, UNROLL):
         steps(UNROLL)
     with r.loop(whole, k):
         steps(1)
-    found = [[s.value for s in row] for row in sums]
-
-    places = [[r.at(r.bytes_on(c, width * i), v * lanes, type) for v in range(vectors)] for i in range(rows)]
-    every = [(found[i][v], places[i][v], v) for i in range(rows) for v in range(vectors)]
+    found = [sum.value for sum, _, _ in every]
     with r.choice(columns == vectors * lanes) as (full, part):
-        with full, r.choice(add != 0) as (yes, no):
+        with full, r.choice((add != 0) & (not carried)) as (yes, no):
             with yes:
-                for x, place, _ in every:
+                for x, (_, place, _) in zip(found, every):
                     r.store(r.load(place, type) + x, place)
             with no:
-                for x, place, _ in every:
+                for x, (_, place, _) in zip(found, every):
                     r.store(x, place)
         with part:  # masked stores take ten times as long
-            masks = [r.first(columns - v * lanes) for v in range(vectors)]
             more = r.splat(add) != 0
-            for x, place, v in every:
-                old = r.load_first(place, masks[v], r.lift(0.0, type))
-                r.store_first(select(more, old + x, x), place, masks[v])
+            for x, (_, place, mask) in zip(found, every):
+                new = x if carried else select(more, r.load_first(place, mask, zero) + x, x)
+                r.store_first(new, place, mask)
     return r
 
 
-def chain(rows: int, vectors: int, type: str, lanes: int, peeled: bool) -> Routine:
+def chain(rows: int, vectors: int, type: str, lanes: int, peeled: bool, full: bool = False) -> Routine:
     """`c = a @ b` with products and sums each rounded: a chain that starts from 0, or with `add` from what `c` holds.
 
     With `peeled`, the elements before the first multiple of four of C's elements in a row (if four follow) are summed up
@@ -91,7 +96,8 @@ def chain(rows: int, vectors: int, type: str, lanes: int, peeled: bool) -> Routi
     with r.when(add != 0):
         for i in range(rows):
             for v in range(vectors):
-                old[i][v].value = r.load_first(places[i][v], masks[v], zero)
+                place = places[i][v]
+                old[i][v].value = r.load(place, type) if full else r.load_first(place, masks[v], zero)
     sums = old
     others = [r.variable(sums[i][0].value) for i in range(rows)] if peeled else []
     place_a, place_b = r.variable(a), r.variable(b)
@@ -101,8 +107,6 @@ def chain(rows: int, vectors: int, type: str, lanes: int, peeled: bool) -> Routi
         group: list[Value] = []
         for u in range(count):
             y = [r.load(r.at(b, v * lanes, type), type) for v in range(vectors)]
-            for near in range(0, 0 if peeled else vectors * lanes * SIZES[type], 64):  # read where it lies, and only once
-                r.prefetch(r.bytes_on(r.bytes_on(b, step * AHEAD), near))
             for i in range(rows):
                 x = r.splat(r.load(r.bytes_on(a, down * i), type, 0))
                 for v in range(vectors):
@@ -134,7 +138,10 @@ def chain(rows: int, vectors: int, type: str, lanes: int, peeled: bool) -> Routi
                 before = (0 - (offset + whole * i)) & 3
                 before = select((offset < 0) | (whole - before < 4), 0, before)
                 found = select(r.first(before), others[i].value, found)
-            r.store_first(found, places[i][v], masks[v])
+            if full:
+                r.store(found, places[i][v])
+            else:
+                r.store_first(found, places[i][v], masks[v])
     return r
 
 

@@ -111,7 +111,7 @@ def _pair(r: Routine, piece: Piece, words: Value) -> tuple[Value, Value]:
 
 
 def uniform(real: str, lanes: int) -> list[Routine]:
-    """(state, out, count, span, low, high): `fma(u, span, low)`, u of 24 bits (float) or 53, and low instead of high."""
+    """(state, out, count, span, low, high): `fma(u, span, low)`, u of 24 bits (float) or 53; low in place of high."""
 
     def body(r: Routine, words: Value, start: Value, count: Value) -> None:
         _, out, _, *rest = r.arguments

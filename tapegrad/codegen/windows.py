@@ -98,7 +98,7 @@ def _planes(
     r, n, lanes = part, Plan(part, plan, NAMES), vector.lanes
     rows, columns, first, last, area = n.rows, n.columns, n.first, n.last, n.height * n.width
     with r.loop(k * n.turn, least((k + 1) * n.turn, n.planes)) as plane:
-        here = []
+        here: list[Value] = []
         for (label, type), p in zip(arrays.items(), pointers):
             size = area if not here else rows * columns
             here.append(p if label in shared else r.at(p, plane * size, type))
@@ -160,7 +160,11 @@ def scatter(real: str, lanes: int, index: str) -> Callable[..., None] | None:
     g, places, out, planes, area, count, turn, k = r.arguments
     zero, single = r.lift(0.0, real), r.one.lift(0.0, real)
     with r.loop(k * turn, least(k * turn + turn, planes)) as plane:
-        target, source, where = r.at(out, plane * area, real), r.at(g, plane * count, real), r.at(places, plane * count, index)
+        target, source, where = (
+            r.at(out, plane * area, real),
+            r.at(g, plane * count, real),
+            r.at(places, plane * count, index),
+        )
         whole = area // lanes * lanes
         with r.loop(0, whole, lanes) as i:
             r.store(zero, r.at(target, i, real))
@@ -168,8 +172,10 @@ def scatter(real: str, lanes: int, index: str) -> Callable[..., None] | None:
             r.store(single, r.at(target, i, real))
         with r.loop(0, count) as i:
             at = r.load(r.at(where, i, index), index, 0)
-            place = r.at(target, at if index == "i64" else at.to("i64"), real)
-            r.store(r.load(place, real, 0) + r.load(r.at(source, i, real), real, 0), place)
+            at = at if index == "i64" else at.to("i64")
+            with r.when((at >= 0) & (at < area)):
+                place = r.at(target, at, real)
+                r.store(r.load(place, real, 0) + r.load(r.at(source, i, real), real, 0), place)
     main = Routine("scatter", names, 0)
     planes, turn = main.arguments[3], main.arguments[6]
     main.parallel(r, (planes + turn - 1) // turn, *main.arguments)

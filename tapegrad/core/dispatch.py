@@ -6,7 +6,6 @@ expressions as operands, and the explanation of what went wrong.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ..ir.expr import Expr
 from ..modes import NO_GRAD, mode
 from . import tape
 from .explain import MISSING, describe, explain, keyword, signature
+from .results import result_type_of
 from .tensor import Tensor, edge, wrap
 from .views import CONSTANT, attach, check_inplace, overlapping, overlapping_copy, rebase, refuse_repeated
 
@@ -387,30 +387,6 @@ def _refuse(op: Any, i: int, x: Any, expected: str) -> Any:
         expected=signature(op),
     )
     raise TypeError(text)
-
-
-known_result_types: dict[str, type] = {}
-
-
-def result_type_of(name: str, fields: tuple[str, ...]) -> type:
-    """The named tuple of an operation with several results (`torch.return_types.max`)."""
-    found = known_result_types.get(name)
-    if found is None:
-        base = namedtuple(name, fields)  # type: ignore[misc]
-
-        def text(self) -> str:
-            parts = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self))
-            return f"torch.return_types.{name}(\n{parts})"
-
-        reduced = lambda self: (named_result, (name, fields, tuple(self)))
-        methods = {"__slots__": (), "__repr__": text, "__reduce__": reduced, "__module__": "torch.return_types"}
-        known_result_types[name] = found = type(name, (base,), methods)
-    return found
-
-
-def named_result(name: str, fields: tuple[str, ...], values: tuple) -> tuple:
-    """Such a named tuple: what unpickling calls."""
-    return result_type_of(name, fields)(*values)
 
 
 def _package(op: Any, made: list[Tensor]) -> Any:

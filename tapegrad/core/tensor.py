@@ -154,6 +154,18 @@ class Tensor:
             )
         return self.array.flags.c_contiguous
 
+    def is_same_size(self, other: Tensor) -> bool:
+        """Whether `other` has the same shape."""
+        return self.array.shape == other.array.shape
+
+    def is_nonzero(self) -> bool:
+        """Whether the only element is not zero; RuntimeError if there are none or several."""
+        return bool(self)
+
+    def get_device(self) -> int:
+        """The number of the device: -1, which stands for the CPU."""
+        return -1
+
     def is_floating_point(self) -> bool:
         """Whether the dtype is a floating-point type."""
         return self.dtype.is_floating_point

@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import devices, dtypes
+from ..backends.cpu.memory import address, owner_of
 from ..core.tensor import Tensor, wrap
 from ..errors import message
 from .archive import Source
 from .atomic import replacing
-from .storage import MAX_DIM, address, owner_of
+from .storage import MAX_DIM
 
 MAX_HEADER = 100_000_000
 METADATA = "__metadata__"

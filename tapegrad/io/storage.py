@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..backends.cpu.memory import address, owner_of
 from ..core.tensor import Tensor, wrap
 from .pickled import damaged
 

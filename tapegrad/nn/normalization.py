@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes, errors
+from ..core.function import Function, once_differentiable
 from ..core.tensor import Tensor
 from ..ops.creation.filled import empty, ones, zeros
 from ..ops.creation.values import tensor
+from ..ops.shape.joining import cat
 from . import functional as F
 from . import init
 from .module import Module
@@ -189,6 +191,84 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """`LocalResponseNorm` of images as older networks were trained with it: channel 0 counts in every sum.
+
+    With r = (size - 1) // 2 the neighbours of channel c are c - r to c + r, and channel 0: a sum that moves along the
+    channels never loses it. The gradient is PyTorch's, too, whose own sum lags behind: from c - size + after to c +
+    after - 1 with after = size // 2. It is the derivative of the layer only as far as alpha is small.
+
+    Args:
+        size: how many channels are neighbours.
+        alpha: factor of their sum over size.
+        beta: exponent.
+        k: constant added to it.
+
+    Raises:
+        ValueError: the input is not (N, C, H, W).
+
+    >>> import tapegrad as torch
+    >>> x = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    >>> torch.nn.CrossMapLRN2d(1, alpha=1.0, beta=1.0)(x).flatten()  # 1/(1+1), 2/(1+4+1), 3/(1+9+1)
+    tensor([0.5000, 0.3333, 0.2727])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() != 4:
+            what = "CrossMapLRN2d: expected an input of 4 dimensions"
+            raise ValueError(errors.message(what, got=tuple(input.shape), expected="(N, C, H, W)"))
+        return _CrossMapLRN2d.apply(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class _CrossMapLRN2d(Function):
+    """x * scale ** -beta, and a gradient that is not quite its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+        reach, square = (size - 1) // 2, x * x
+        sums = _neighbours(square, reach, reach)
+        beyond = square.shape[1] - reach - 1  # channels that channel 0 is no neighbour of
+        if beyond > 0:
+            sums[:, -beyond:] += square[:, :1]
+        scale = k + alpha / size * sums
+        out = x * scale**-beta
+        ctx.save_for_backward(x, out, scale)
+        ctx.options = size, alpha, beta
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple:
+        x, out, scale = ctx.saved_tensors
+        size, alpha, beta = ctx.options
+        after = max(size // 2 - 1, 0)
+        sums = _neighbours(g * out / scale, size - 1 - after, after)
+        return g * scale**-beta - 2 * alpha * beta / size * x * sums, None, None, None, None
+
+
+_CrossMapLRN2d.__name__ = "CrossMapLRN2d"  # the name of its node
+
+
+def _neighbours(x: Tensor, before: int, after: int) -> Tensor:
+    """For each channel, the sum of `before` channels before it, itself, and `after` after it."""
+    n, channels, *rest = x.shape
+    padded = cat([x.new_zeros((n, before, *rest)), x, x.new_zeros((n, after, *rest))], 1)
+    total = padded.narrow(1, 0, channels).clone()
+    for shift in range(1, before + after + 1):
+        total += padded.narrow(1, shift, channels)
+    return total
 
 
 # ---- with running statistics -----------------------------------------------------------------------------------------

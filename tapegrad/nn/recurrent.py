@@ -19,12 +19,6 @@ from .parameter import Parameter
 from .utils.rnn import PackedSequence
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
-FUNCTIONS = {
-    "LSTM": recurrent.lstm,
-    "GRU": recurrent.gru,
-    "RNN_TANH": recurrent.rnn_tanh,
-    "RNN_RELU": recurrent.rnn_relu,
-}
 
 
 class RNNBase(Module):
@@ -189,13 +183,13 @@ class RNNBase(Module):
         elif hx is not None:
             hx = self.permute_hidden(hx, order)
         if hx is None:
-            hx = self._zeros(data, batch_sizes)
-        self.check_forward_args(data, hx, batch_sizes)
-        options = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
-        if packed:
-            out, *last = FUNCTIONS[self.mode](data, batch_sizes, hx, self._flat_weights, *options)
+            self.check_input(data, batch_sizes)
         else:
-            out, *last = FUNCTIONS[self.mode](data, hx, self._flat_weights, *options, self.batch_first)
+            self.check_forward_args(data, hx, batch_sizes)
+        options = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
+        sizes = tuple(batch_sizes.tolist()) if packed else None
+        first = self.batch_first and not packed
+        out, *last = recurrent.layers(self.mode, data, sizes, hx, self._flat_weights, *options, first)
         last = tuple(last) if self.mode == "LSTM" else last[0]
         if packed:
             return PackedSequence(out, batch_sizes, order, back), self.permute_hidden(last, back)
@@ -205,12 +199,6 @@ class RNNBase(Module):
 
     def _each(self, hx: Any, function: Any) -> Any:
         return tuple(map(function, hx)) if self.mode == "LSTM" else function(hx)
-
-    def _zeros(self, data: Tensor, batch_sizes: Tensor | None) -> Any:
-        h = zeros(self.get_expected_hidden_size(data, batch_sizes), dtype=data.dtype)
-        if self.mode != "LSTM":
-            return h
-        return h, zeros(self._state_shape(data, batch_sizes, self.hidden_size), dtype=data.dtype)
 
     def _check_dims(self, data: Tensor, hx: Any) -> None:
         """Refuse inputs and states with and without a batch together."""

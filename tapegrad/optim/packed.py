@@ -194,16 +194,18 @@ class Packed(Together):
     def _update(self, numbers: list[Array]) -> None:
         grads = list(map(gradient_of, self.params))
         for part, (whole, _, gather, middle, scatter), buffer, state, temporaries in self.chunks:
+            first = part.start
+            if first + 1 == part.stop:
+                g, (_, own, spare) = grads[first], self.places[first]
+                g = g if g.flags.c_contiguous else np.ascontiguousarray(g)
+                whole(self.arrays[first], g, own, numbers, spare)
+                continue
             mine = list(zip(self.arrays[part], grads[part], self.places[part]))
             if buffer is None:
                 mine = [(p_, g if g.flags.c_contiguous else np.ascontiguousarray(g), own) for p_, g, own in mine]
             else:
                 np.concatenate(list(map(flat, grads[part])), out=buffer)
                 mine = [(p_, own[0], own) for p_, _, own in mine]
-            if len(mine) == 1:
-                ((p_, g, (_, own, spare)),) = mine
-                whole(p_, g, own, numbers, spare)
-                continue
             if gather is not None:
                 for p_, g, (_, own, spare) in mine:
                     gather(p_, g, own, numbers, spare)

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tapegrad.backends.cpu import gamma_draws  # noqa: E402
 from tapegrad.backends.cpu import random as streams  # noqa: E402
 
 REAL = {
@@ -538,3 +539,17 @@ def test_errors_are_of_the_same_type(theirs, ours):
         theirs(torch.zeros(3))
     with pytest.raises(expected.type):
         ours(streams.Generator(), np.dtype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_gamma_and_dirichlet(name):
+    rng = np.random.default_rng(0)
+    for shape in (rng.uniform(0.05, 3, (1000, 8)), rng.uniform(1, 9, (700, 3)), rng.uniform(0.1, 0.9, (40, 7))):
+        shape = shape.astype(name)
+        given, g = torch.from_numpy(shape), streams.Generator().manual_seed(2)
+        generator = torch.Generator().manual_seed(2)
+        for ours, theirs in (
+            (gamma_draws.standard_gamma, torch._standard_gamma), (gamma_draws.dirichlet, torch._sample_dirichlet),
+        ):  # fmt: skip
+            np.testing.assert_array_equal(ours(g, shape), theirs(given, generator=generator).numpy())
+        assert streams.uniform(g, (1,), np.dtype(np.float32)) == torch.rand(1, generator=generator).item()

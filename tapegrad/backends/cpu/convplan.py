@@ -7,8 +7,8 @@ An input is read in place if it is contiguous and has neither padding nor stride
 dimension is cut into `stride` phases (only those that a tap meets): the cell i of phase f is the input at
 `i * stride + f - low`. A tap t then reads phase `t * dilation % stride`, `t * dilation // stride` cells on.
 
-The gradient of the input with a stride of s is s convolutions without one, for its elements `u * s + f`: the tap t meets
-them if `f + low - t * dilation` is a multiple of s, and reads the gradient at u + that multiple.
+The gradient of the input with a stride of s is s convolutions without one, for its elements `u * s + f`: the tap t
+meets them if `f + low - t * dilation` is a multiple of s, and reads the gradient at u + that multiple.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Shape(NamedTuple):
 
 
 class Source(NamedTuple):
-    """How an input lies: cells from one image, channel, row to the next; rows; phases that are kept; if it is a copy."""
+    """How an input lies: cells from one image, channel, row to the next; rows; the phases that are kept; if copied."""
 
     image: int
     channel: int
@@ -84,7 +84,7 @@ def kind(x: Array, *others: Array) -> str | None:
     return real
 
 
-def _plan(names: Sequence[str], numbers: dict[str, Any]) -> tuple[Array, list[Array]]:
+def plan_of(names: Sequence[str], **numbers: Any) -> tuple[Array, list[Array]]:
     """The plan, and the arrays that it points to."""
     values = [numbers[name] for name in names]
     line = [address(v) if isinstance(v, np.ndarray) else int(v) for v in values]
@@ -120,13 +120,13 @@ def _copy_plan(s: Shape, source: Source, steps: Sizes) -> tuple[Array, list[Arra
         lines = [(min(max(0, -((f - low) // a)), m), min(m, -((f - low - n) // a)), f - low, a) for f in phases]
         tables.append(np.array([(x, max(x, y), z, a) for x, y, z, a in lines], np.int64))
     planes = s.images * s.groups * s.channels
-    numbers = dict(
+    return plan_of(
+        codegen.conv_weight.COPY,
         planes=planes, turn=max(1, PLANES // source.channel), channels=s.groups * s.channels, plane=source.channel,
         n_step=steps[0], c_step=steps[1], h_step=steps[2], w_step=steps[3], height=source.height, width=source.row,
         h_phases=len(source.phases[0]), w_phases=len(source.phases[1]), plain=steps[3] * s.stride[1],
         h_table=tables[0], w_table=tables[1],
     )  # fmt: skip
-    return _plan(codegen.conv_weight.COPY, numbers)
 
 
 def _read(x: Array, s: Shape, real: str) -> tuple[int, Array, Source]:
@@ -216,7 +216,9 @@ def _entries(s: Shape, source: Source, together: int, lanes: int, high: int, gap
     for q in range(pieces):
         begin = (piece < np.minimum(q, piece[:, -1:])).sum(1)
         first[:, head + 2 * q] = _at(read, begin) - begin
-        first[:, head + 2 * q + 1] = np.minimum((piece <= q).sum(1), lanes - len(spare) * (np.arange(vectors) == vectors - 1))
+        first[:, head + 2 * q + 1] = np.minimum(
+            (piece <= q).sum(1), lanes - len(spare) * (np.arange(vectors) == vectors - 1)
+        )
     return table, pieces
 
 
@@ -267,16 +269,18 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
     chunks = min(max(1, -(-PARTS // (groups * s.groups))), max(1, int(work // TURN)), panels)
     per = -(-panels // chunks)
     chunks = -(-panels // per)
+    safe = groups if source.copied else groups - 1 if source.row >= lanes else 0
     most = NEAR * len(s.taps[1]) if in_place else conv.depth(lanes, 4 if real == "float" else 8)
-    numbers = dict(
+    plan = plan_of(
+        conv.OUTPUT,
         items=groups * s.groups * chunks, turn=max(1, int(TURN // (work / chunks))), chunks=chunks, panels=panels,
         per=per, groups=s.groups, taps=taps, depth=-(-taps // -(-taps // most)), rows=s.rows,
         image_step=together * source.image, x_group=s.channels * source.channel, w_group=steps[4], w_row=steps[0],
         out_image=together * s.groups * s.rows * s.positions, out_group=s.rows * s.positions, out_row=s.positions,
-        entry=table.shape[1], safe=groups if source.copied else groups - 1 if source.row >= lanes else 0, offsets=_offsets(s, source),
+        entry=table.shape[1], safe=safe, offsets=_offsets(s, source),
         places=_places(s, steps), entries=table,
     )  # fmt: skip
-    return kernel, *_plan(conv.OUTPUT, numbers)
+    return kernel, *plan
 
 
 def _places(s: Shape, steps: Sizes) -> Array:
@@ -302,12 +306,13 @@ def _planes_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
     else:
         return None
     kernel = codegen.depthwise.output(real, lanes, *tile)
-    return None if kernel is None else (kernel, *_plan(codegen.depthwise.NAMES, _planes(s, source, steps)))
+    return None if kernel is None else (kernel, *_planes(s, source, steps))
 
 
-def _planes(s: Shape, source: Source, steps: Sizes) -> dict[str, Any]:
-    """What `codegen.depthwise` calls the numbers of a convolution."""
-    return dict(
+def _planes(s: Shape, source: Source, steps: Sizes) -> tuple[Array, list[Array]]:
+    """A plan for `codegen.depthwise`."""
+    return plan_of(
+        codegen.depthwise.NAMES,
         planes=s.images * s.groups * s.rows, turn=max(1, int(TURN / 4 / (s.positions * s.depth))),
         channels=s.groups * s.rows, multiple=s.rows, taps=s.depth, height=s.out[0], width=s.out[1],
         x_image=source.image, x_channel=source.channel, x_row=source.row, w_group=steps[4], w_row=steps[0],
@@ -320,9 +325,7 @@ def _zeros(n: int, kind: str) -> Array:
     return np.zeros(n, kind)
 
 
-def _multiply(
-    at: int, source: Source, w: Array, bias: Array, s: Shape, steps: Sizes, real: str, out: Array
-) -> bool:
+def _multiply(at: int, source: Source, w: Array, bias: Array, s: Shape, steps: Sizes, real: str, out: Array) -> bool:
     """Write a convolution of the input at an address into `out`; False if there is no kernel for it."""
     found = _output_plan(s, source, steps, real)
     if found is None:
@@ -357,9 +360,7 @@ def _pairs(stride: Sizes, low: Sizes, dilation: Sizes, size: Sizes) -> tuple[Siz
 
 
 @functools.lru_cache(maxsize=1024)
-def _forward(
-    x: Sizes, w: Sizes, stride: Sizes, low: Sizes, dilation: Sizes, size: Sizes, groups: int
-) -> Shape:
+def _forward(x: Sizes, w: Sizes, stride: Sizes, low: Sizes, dilation: Sizes, size: Sizes, groups: int) -> Shape:
     """The convolution of an input of shape x with a weight of shape w."""
     taps = tuple(range(w[2])), tuple(range(w[3]))
     reach = tuple(tuple(t * d for t in ts) for ts, d in zip(taps, dilation))
@@ -381,7 +382,7 @@ def convolve(
     bias = _zeros(len(w), x.dtype.char) if bias is None else np.ascontiguousarray(bias)
     if _output_plan(s, source_of(s, x.flags.c_contiguous), steps, real) is None:
         return None
-    at, kept, source = _read(x, s, real)
+    at, _kept, source = _read(x, s, real)
     _multiply(at, source, w, bias, s, steps, real, out)
     return out
 
@@ -426,7 +427,7 @@ def convolve_input(
     if any(s is not None and _output_plan(s, source, steps, real) is None for _, s in parts):
         return None
     bias = _zeros(out.shape[1], y.dtype.char) if bias is None else np.ascontiguousarray(bias)
-    at, kept, _ = _read(y, whole, real)
+    at, _kept, _ = _read(y, whole, real)
     for place, s in parts:
         if s is None:
             target[(..., *place)] = bias.reshape(-1, 1, 1)
@@ -445,8 +446,7 @@ def _weight_plan(s: Shape, source: Source, real: str) -> tuple[Callable, Array, 
     lanes, depth, (height, width), block = codegen.jit.lanes(real), s.depth, s.out, codegen.conv_weight.BLOCK
     if s.channels == 1 and s.rows < codegen.conv.ROWS and s.out[1] >= lanes // 2:
         planes = codegen.depthwise.weight(real, lanes if s.out[1] >= lanes else lanes // 2)
-        numbers = _planes(s, source, (0,) * 5)
-        return None if planes is None else (planes, *_plan(codegen.depthwise.NAMES, numbers), 0)
+        return None if planes is None else (planes, *_planes(s, source, (0,) * 5), 0)
     wide = 1 if s.rows <= lanes else 2
     taps = 8 if wide == 1 else min((6, 5, 4), key=lambda t: (-(-depth // t) * max(2 * t, 8.5), -t))
     kernel = codegen.conv_weight.weight(real, lanes, wide, taps)
@@ -462,14 +462,15 @@ def _weight_plan(s: Shape, source: Source, real: str) -> tuple[Callable, Array, 
     parts = -(-s.images // per)
     items, padded = parts * s.groups * blocks, -(-depth // taps) * taps
     offsets = _offsets(s, source)
-    numbers = dict(
+    plan = plan_of(
+        codegen.conv_weight.WEIGHT,
         items=items, turn=max(1, int(TURN / (work / items))), parts=parts, per=per, images=s.images, groups=s.groups,
         blocks=blocks, taps=depth, padded=padded, rows=s.rows, height=height, width=width, lines=lines,
         columns=min(width, block), x_image=source.image, x_group=s.channels * source.channel, x_row=source.row,
         g_image=s.groups * s.rows * s.positions, g_group=s.rows * s.positions, g_channel=s.positions,
         together=max(1, block // s.positions), offsets=np.concatenate([offsets, offsets[-1:].repeat(padded - depth)]),
     )  # fmt: skip
-    return kernel, *_plan(codegen.conv_weight.WEIGHT, numbers), items * padded * wide * lanes
+    return kernel, *plan, items * padded * wide * lanes
 
 
 def convolve_weight(
@@ -483,7 +484,7 @@ def convolve_weight(
     x, y, target = _two(x, np.ascontiguousarray(y), out)
     stride, low, dilation, _ = _pairs(stride, low, dilation, size)
     s = _forward(x.shape, target.shape, stride, low, dilation, y.shape[2:], groups)
-    at, kept, source = _read(x, s, real)
+    at, _kept, source = _read(x, s, real)
     found = _weight_plan(s, source, real)
     if found is None:
         return None

@@ -1,8 +1,7 @@
 """Products of matrices on the CPU: generated code (`codegen.gemm`) for larger ones, NumPy's BLAS for the others.
 
-Which of the two computes depends on shapes and dtypes alone. Generated products are PyTorch's to the bit on x86-64 with
-AVX2 (see the Note there) and take, on one such processor with one thread, from 0.4 to 1.15 of PyTorch's time at the
-shapes of `bench/kernels.py --products`.
+Which of the two computes depends on shapes and dtypes alone. Generated products of float32 are PyTorch's to the bit where
+PyTorch takes MKL's AVX2 code (see the Note there); `bench/kernels.py --products` compares their times.
 
 `np.dot` and `np.matmul` call the same BLAS. For two matrices `dot` starts 1 to 2 us sooner, copies operands whose
 strides BLAS cannot take (`matmul` then loops without BLAS, 100 times slower), and is 3 times faster where the inner
@@ -29,7 +28,9 @@ from . import threads, workers
 from .halves import narrow, widen
 from .memory import HALVES
 
-LARGE = 8192  # multiplications from which on generated code is as fast, its longer way included; BLAS has one thread there
+LARGE = (
+    8192  # multiplications from which on generated code is as fast, its longer way included; BLAS has one thread there
+)
 SHARED = 1 << 22  # multiplications from which on NumPy's product is cut into panels
 PANEL = 1 << 21  # multiplications of a panel, at least
 MOST = 16  # panels
@@ -135,8 +136,8 @@ def _panels(x: np.ndarray, y: np.ndarray, work: int) -> np.ndarray:
         x, y = np.broadcast_to(x, (*stack, *x.shape[-2:])), np.broadcast_to(y, (*stack, *y.shape[-2:]))
     count = min(MOST, work // PANEL)
     size = stack[0] if stack else max(m, n)
-    cuts = [size * i // count for i in range(count + 1)]
-    panels = [slice(a, b) for a, b in zip(cuts, cuts[1:]) if b > a]
+    panels = [slice(size * i // count, size * (i + 1) // count) for i in range(count)]
+    panels = [part for part in panels if part.start < part.stop]
 
     def compute(part: slice) -> None:
         if stack:
@@ -193,15 +194,12 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.nda
 def added(where: str, start: np.ndarray, x: np.ndarray, y: np.ndarray, beta: float, alpha: float) -> np.ndarray:
     """`beta * start + alpha * x @ y` for matrices and stacks of them; `start` is not read where beta is 0."""
     if beta == 1 and alpha == 1 and x.dtype in _REAL and start.dtype == x.dtype and x.size * y.shape[-1] >= LARGE:
-        m, n = x.shape[-2], y.shape[-1]
-        if start.ndim and start.shape[-1] == n and start.ndim <= x.ndim and _fits(start.shape, x.shape[:-2], m):
-            return _product(x, y, start if start.ndim > 1 else start[None])
+        if start.shape == y.shape[-1:]:
+            return _product(x, y, start[None])
+        shape = (*x.shape[:-1], y.shape[-1])
+        if start.shape == shape or np.broadcast_shapes(start.shape, shape) == shape:
+            return _product(x, y, np.broadcast_to(start, shape))
     return accumulate(where, start, matmul(x, y), beta, alpha)
-
-
-def _fits(start: tuple[int, ...], stack: tuple[int, ...], m: int) -> bool:
-    """Whether a start value is a row or a matrix of the product, or a stack of such."""
-    return (len(start) < 2 or start[-2] in (1, m)) and (len(start) < 3 or start[:-2] == stack)
 
 
 def accumulate(where: str, start: np.ndarray, product: np.ndarray, beta: float, alpha: float) -> np.ndarray:

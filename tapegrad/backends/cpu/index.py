@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ... import codegen
 from ...errors import message
+from .memory import owner_of
 
 Array = np.ndarray
 

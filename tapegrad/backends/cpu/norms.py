@@ -42,9 +42,7 @@ def _grouped(x: Array, axes: Axes, wshape: Axes) -> tuple[int, ...]:
     return n, 1, k, j, math.prod(rest) // max(j, 1)
 
 
-def _kernel(
-    name: str, x: Array, affine: list[Array], signature: str, results: int, *options: bool
-) -> np.ufunc | None:
+def _kernel(name: str, x: Array, affine: list[Array], signature: str, results: int, *options: bool) -> np.ufunc | None:
     """The kernel, if there is one and weights have the type that x has."""
     if any(a.dtype != x.dtype for a in affine):
         return None
@@ -82,8 +80,8 @@ def normalize(
         return _normalize(x, weight, bias, mean, one, wshape), (mean, var, one)
     out, mean, var, one = found
     shape = wshape if given is not None else [1 if i in axes else n for i, n in enumerate(x.shape)]
-    stats = [a if a is None else a.reshape(shape) for a in (mean, var, one)]
-    return _narrow(out.reshape(x.shape), x), (stats[0], stats[1], stats[2])
+    mean, var = (None if a is None else a.reshape(shape) for a in (mean, var))
+    return _narrow(out.reshape(x.shape), x), (mean, var, one.reshape(shape))
 
 
 def _fused_rows(
@@ -172,7 +170,7 @@ def _fused_rows_backward(
         return None
     n = _row_length(x, axes)
     parts = max(1, min(PARTS, x.size // PART))
-    operands = [np.ascontiguousarray(g).reshape(-1, n), np.ascontiguousarray(x).reshape(-1, n)]
+    operands: list[Array] = [np.ascontiguousarray(g).reshape(-1, n), np.ascontiguousarray(x).reshape(-1, n)]
     operands += [np.ascontiguousarray(a).reshape(n) for a in affine]
     operands += [a.reshape(-1) for a in (mean, rstd) if a is not None]
     operands.append(np.empty((parts, 2, n) if weighted else parts, x.dtype))

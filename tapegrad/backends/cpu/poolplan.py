@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ... import codegen
-from .convplan import REALS, address
+from .convplan import REALS, address, plan_of
 
 Array = np.ndarray
 Sizes = tuple[int, ...]
@@ -28,7 +28,10 @@ def _real(x: Array) -> str | None:
 
 @functools.lru_cache(maxsize=512)
 def _plan(planes: int, sizes: Sizes, frame: tuple[Sizes, ...]) -> tuple[Array, list[Array], int]:
-    """The plan of windows in planes of `sizes`, its tables, and the kind of the step between columns."""
+    """The plan of windows in planes of `sizes`, its tables, and the kind of the step between columns.
+
+    The kind is -1 where a window lies between the elements: its place would be outside of the plane.
+    """
     kernel, stride, low, dilation, size = ((1, *n) if len(n) == 1 else n for n in frame)
     if len(sizes) == 1:
         sizes, low = (1, *sizes), (0, low[1])
@@ -40,13 +43,15 @@ def _plan(planes: int, sizes: Sizes, frame: tuple[Sizes, ...]) -> tuple[Array, l
     inside = np.flatnonzero((begins[1] == 0) & (ends[1] == kernel[1]))
     first, last = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (size[1], size[1])
     tables = [np.concatenate(t).astype(np.int64) for t in (begins, ends)]
-    numbers = dict(
+    plan, _ = plan_of(
+        codegen.windows.NAMES,
         planes=planes, turn=max(1, TURN // (sizes[0] * sizes[1])), height=sizes[0], width=sizes[1], rows=size[0],
         columns=size[1], kernel_h=kernel[0], kernel_w=kernel[1], stride_h=stride[0], stride_w=stride[1], low_h=low[0],
         low_w=low[1], dilation_h=dilation[0], dilation_w=dilation[1], first=first, last=last,
         begins=address(tables[0]), ends=address(tables[1]),
     )  # fmt: skip
-    plan = np.array([numbers[name] for name in codegen.windows.NAMES], np.int64)
+    if any((b >= e).any() for b, e in zip(begins, ends)):
+        return plan, tables, -1
     return plan, tables, stride[1] if stride[1] <= 2 else 0
 
 
@@ -57,7 +62,7 @@ def maximum_with_places(x: Array, frame: tuple[Sizes, ...], index: np.dtype) -> 
         return None
     lead, sizes = x.shape[:-rank], x.shape[-rank:]
     plan, _, kind = _plan(math.prod(lead), sizes, frame)
-    kernel = codegen.windows.largest(real, codegen.jit.lanes(real), kind, INDEX[index])
+    kernel = None if kind < 0 else codegen.windows.largest(real, codegen.jit.lanes(real), kind, INDEX[index])
     if kernel is None:
         return None
     x = np.ascontiguousarray(x)
@@ -87,7 +92,7 @@ def average(x: Array, frame: tuple[Sizes, ...], divisor: Array | float) -> Array
         return None
     lead, sizes = x.shape[:-rank], x.shape[-rank:]
     plan, _, kind = _plan(math.prod(lead), sizes, frame)
-    kernel = codegen.windows.average(real, codegen.jit.lanes(real), kind)
+    kernel = None if kind < 0 else codegen.windows.average(real, codegen.jit.lanes(real), kind)
     if kernel is None:
         return None
     x, out, divisors = np.ascontiguousarray(x), np.empty((*lead, *frame[-1]), x.dtype), np.empty(frame[-1], x.dtype)

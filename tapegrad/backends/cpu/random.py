@@ -394,9 +394,7 @@ def _swapped_at_once(steps: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ yes or no, and counts
 
 
-def bernoulli(
-    gen: Generator, p: float | np.ndarray, shape: Shape, dtype: np.dtype, one: float = 1.0
-) -> np.ndarray:
+def bernoulli(gen: Generator, p: float | np.ndarray, shape: Shape, dtype: np.dtype, one: float = 1.0) -> np.ndarray:
     """`one` with probability p, else 0: `u < p`. Bit-equal.
 
     u is u53 where p is a number or a float64 array, u24 where it is a float32 or half array; p is broadcast to `shape`.

@@ -18,6 +18,7 @@ here with the reset gate applied after the product), Elman 1990 (plain), Werbos 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -85,12 +86,29 @@ class Steps:
         return ((s, self.ends.get(s), self.starts.get(s)) for s in range(self.steps - 1, -1, -1))
 
 
-def _read(steps: Steps, x: Array, states: int) -> Array:
-    """z (T + 1, K, B) with inputs and ones filled in: Note [Columns]."""
-    z = np.zeros((steps.steps + 1, states + x.shape[-1] + 1, steps.batch), x.dtype)
+def _kept(kind: str, steps: Steps, states: int, hidden: int, inputs: int, kept: Array) -> list[Array]:
+    """What backward needs, as views of one array: z (Note [Columns]), gates, an LSTM's cells and their tanh."""
+    count, batch = steps.steps, steps.batch
+    shapes = [(count + 1, states + inputs + 1, batch)]
+    shapes += [(count, 4 * hidden, batch)] if kind != "rnn" else []
+    shapes += [(count + 1, hidden, batch), (count, hidden, batch)] if kind == "lstm" else []
+    found, end = [], 0
+    for shape in shapes:
+        start, end = end, end + math.prod(shape)
+        found.append(kept[start:end].reshape(shape))
+    return found
+
+
+def _new(kind: str, steps: Steps, x: Array, states: int, hidden: int) -> tuple[Array, list[Array]]:
+    """That array and its views, with inputs and ones filled in."""
+    count, features = steps.steps, x.shape[-1]
+    blocks = {"lstm": 4 * count + 2 * count + 1, "gru": 4 * count, "rnn": 0}[kind]
+    kept = np.zeros(((count + 1) * (states + features + 1) + blocks * hidden) * steps.batch, x.dtype)
+    views = _kept(kind, steps, states, hidden, features, kept)
+    z = views[0]
     z[:, -1] = 1
     steps.columns(x, z[:-1, states:-1])
-    return z
+    return kept, views
 
 
 def _side_by_side(w_hh: Array, w_ih: Array, b_ih: Array | None, b_hh: Array | None, gates: int) -> Array:
@@ -142,15 +160,14 @@ def lstm(
     b_hh: Array | None,
     w_hr: Array | None,
 ) -> tuple[Array, ...]:
-    """(out, h_n, c_n, z, gates, cells, tanh of the cells), the last four for the way back; c is (B, H)."""
+    """(out, h_n, c_n, kept), the last for the way back; c is (B, H)."""
     plan = recurrent_rows.plan("lstm", x.dtype, w_hh.shape[1]) if w_hr is None else None
     if plan is not None:
         return recurrent_rows.forward(plan, steps, x, h0, c0, w_ih, w_hh, b_ih, b_hh)
     states, hidden, batch = w_hh.shape[1], w_hh.shape[0] // 4, steps.batch
     packed = _side_by_side(w_hh, w_ih, b_ih, b_hh, 4)[LSTM_ORDER].reshape(4 * hidden, -1)
     np.negative(packed[: 3 * hidden], out=packed[: 3 * hidden])  # for `_sigmoid_of_minus`
-    z, cells = _read(steps, x, states), np.zeros((steps.steps + 1, hidden, batch), x.dtype)
-    gates, squashed = (np.empty((steps.steps, k * hidden, batch), x.dtype) for k in (4, 1))
+    kept, (z, gates, cells, squashed) = _new("lstm", steps, x, states, hidden)
     h0, c0, hn, cn = h0.T, c0.T, np.zeros((states, batch), x.dtype), np.zeros((hidden, batch), x.dtype)
     new = np.empty((hidden, batch), x.dtype)
     for s in range(steps.steps):
@@ -174,7 +191,7 @@ def lstm(
             hn[:, low:high], cn[:, low:high] = h[:, low:high], c[:, low:high]
         if steps.counts[s] < batch:
             h[:, steps.counts[s] :], c[:, steps.counts[s] :] = 0, 0
-    return steps.data(z[1:, :states]), hn.T.copy(), cn.T.copy(), z, gates, cells, squashed
+    return steps.data(z[1:, :states]), hn.T.copy(), cn.T.copy(), kept
 
 
 def lstm_backward(
@@ -183,17 +200,15 @@ def lstm_backward(
     w_ih: Array,
     w_hh: Array,
     w_hr: Array | None,
-    z: Array,
-    gates: Array,
-    cells: Array,
-    squashed: Array,
+    kept: Array,
     data: bool = True,
 ) -> tuple[Array | None, ...]:
     """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr); that of x may be left out without `data`."""
-    plan = recurrent_rows.plan("lstm", z.dtype, w_hh.shape[1]) if w_hr is None else None
+    plan = recurrent_rows.plan("lstm", kept.dtype, w_hh.shape[1]) if w_hr is None else None
     if plan is not None:
-        return (*recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, z, gates, cells, squashed, data), None)
+        return (*recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, kept, data), None)
     states, hidden, batch = w_hh.shape[1], w_hh.shape[0] // 4, steps.batch
+    z, gates, cells, squashed = _kept("lstm", steps, states, hidden, w_ih.shape[1], kept)
     packed = _side_by_side(w_hh, w_ih, None, None, 4)[LSTM_ORDER].reshape(4 * hidden, -1)
     down = np.ascontiguousarray(packed[:, :states].T)
     slopes, through = _lstm_slopes(gates, cells, squashed)
@@ -260,15 +275,14 @@ def _of_weights(steps: Steps, d: Array, z: Array, packed: Array, states: int) ->
 def gru(
     steps: Steps, x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None
 ) -> tuple[Array, ...]:
-    """(out, h_n, z, gates), the last two for the way back."""
+    """(out, h_n, kept), the last for the way back."""
     plan = recurrent_rows.plan("gru", x.dtype, w_hh.shape[1])
     if plan is not None:
-        out, hn, _, z, gates, _, _ = recurrent_rows.forward(plan, steps, x, h0, None, w_ih, w_hh, b_ih, b_hh)
-        return out, hn, z, gates
+        return recurrent_rows.forward(plan, steps, x, h0, None, w_ih, w_hh, b_ih, b_hh)
     hidden, batch = w_hh.shape[1], steps.batch
     packed = _gru_weights(w_hh, w_ih, b_ih, b_hh).reshape(4 * hidden, -1)
     np.negative(packed[: 2 * hidden], out=packed[: 2 * hidden])  # for `_sigmoid_of_minus`
-    z, gates = _read(steps, x, hidden), np.empty((steps.steps, 4 * hidden, batch), x.dtype)
+    kept, (z, gates) = _new("gru", steps, x, hidden, hidden)
     h0, hn, part = h0.T, np.zeros((hidden, batch), x.dtype), np.empty((hidden, batch), x.dtype)
     for s in range(steps.steps):
         h = z[s, :hidden]
@@ -289,17 +303,18 @@ def gru(
             hn[:, low:high] = new[:, low:high]
         if steps.counts[s] < batch:
             new[:, steps.counts[s] :] = 0
-    return steps.data(z[1:, :hidden]), hn.T.copy(), z, gates
+    return steps.data(z[1:, :hidden]), hn.T.copy(), kept
 
 
 def gru_backward(
-    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, z: Array, gates: Array, data: bool = True
+    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, kept: Array, data: bool = True
 ) -> tuple[Array | None, ...]:
     """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); that of x may be left out without `data`."""
-    plan = recurrent_rows.plan("gru", z.dtype, w_hh.shape[1])
+    plan = recurrent_rows.plan("gru", kept.dtype, w_hh.shape[1])
     if plan is not None:
-        return recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, z, gates, None, None, data)
+        return recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, kept, data)
     hidden, batch, count = w_hh.shape[1], steps.batch, steps.steps
+    z, gates = _kept("gru", steps, hidden, hidden, w_ih.shape[1], kept)
     packed = _gru_weights(w_hh, w_ih, None, None).reshape(4 * hidden, -1)
     down = np.ascontiguousarray(packed[: 3 * hidden, :hidden].T)
     split = gates.reshape(count, 4, hidden, batch)
@@ -345,14 +360,14 @@ def rnn(
     b_hh: Array | None,
     nonlinearity: str,
 ) -> tuple[Array, ...]:
-    """(out, h_n, z), the last for the way back."""
+    """(out, h_n, kept), the last for the way back."""
     plan = recurrent_rows.plan(nonlinearity, x.dtype, w_hh.shape[1])
     if plan is not None:
-        out, h_n, _, z, _, _, _ = recurrent_rows.forward(plan, steps, x, h0, None, w_ih, w_hh, b_ih, b_hh)
-        return out, h_n, z
+        return recurrent_rows.forward(plan, steps, x, h0, None, w_ih, w_hh, b_ih, b_hh)
     hidden = w_hh.shape[1]
     packed = _side_by_side(w_hh, w_ih, b_ih, b_hh, 1)[0]
-    z, h0, hn = _read(steps, x, hidden), h0.T, np.zeros((hidden, steps.batch), x.dtype)
+    kept, (z,) = _new("rnn", steps, x, hidden, hidden)
+    h0, hn = h0.T, np.zeros((hidden, steps.batch), x.dtype)
     for s in range(steps.steps):
         if s in steps.starts:
             low, high = steps.starts[s]
@@ -368,17 +383,18 @@ def rnn(
             hn[:, low:high] = h[:, low:high]
         if steps.counts[s] < steps.batch:
             h[:, steps.counts[s] :] = 0
-    return steps.data(z[1:, :hidden]), hn.T.copy(), z
+    return steps.data(z[1:, :hidden]), hn.T.copy(), kept
 
 
 def rnn_backward(
-    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, z: Array, nonlinearity: str, data: bool = True
+    steps: Steps, gs: list[Array], w_ih: Array, w_hh: Array, kept: Array, nonlinearity: str, data: bool = True
 ) -> tuple[Array | None, ...]:
     """Gradients of (x, h0, w_ih, w_hh, b_ih, b_hh); that of x may be left out without `data`."""
-    plan = recurrent_rows.plan(nonlinearity, z.dtype, w_hh.shape[1])
+    plan = recurrent_rows.plan(nonlinearity, kept.dtype, w_hh.shape[1])
     if plan is not None:
-        return recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, z, None, None, None, data)
+        return recurrent_rows.backward(plan, steps, gs, w_ih, w_hh, kept, data)
     hidden, batch = w_hh.shape[1], steps.batch
+    (z,) = _kept("rnn", steps, hidden, hidden, w_ih.shape[1], kept)
     packed = _side_by_side(w_hh, w_ih, None, None, 1)[0]
     down = np.ascontiguousarray(w_hh.T)
     after = z[1:, :hidden]

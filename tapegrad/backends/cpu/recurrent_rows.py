@@ -28,6 +28,11 @@ _place = ctypes.c_void_p.from_address
 WORK = 1 << 21  # multiplications of a part at least: about 30 us
 
 
+# What a unit costs with that many vectors in a panel of backward: fewer sums do not hide each other's latency, and more
+# may be padding (100 units: 104, 112, 120 or 128).
+COSTS = {4: 2.0, 3: 2.0, 2: 2.1, 1: 2.9}
+
+
 class Plan(NamedTuple):
     """The kernels for one kind of layer and element type, and the layout that they want."""
 
@@ -46,7 +51,7 @@ def plan(kind: str, dtype: np.dtype, hidden: int) -> Plan | None:
         return None
     lanes = jit.lanes(TYPES[dtype])
     vectors = -(-hidden // lanes)
-    width = min((4, 3, 2, 1), key=lambda w: (-(-vectors // w) * (2 * w + 1), -w))
+    width = min(COSTS, key=lambda w: -(-vectors // w) * w * COSTS[w])
     made = _kernels(kind, TYPES[dtype], lanes, width)
     if made is None:
         return None
@@ -72,11 +77,19 @@ def _each(steps: Any, terms: int) -> int:
     return max(1, -(-steps.batch // parts))
 
 
-def _addresses(*arrays: Array) -> list[Any]:
+def _addresses(*arrays: Array) -> list[int]:
     """Where their elements are, for a kernel."""
     if axpby.reads_objects():  # 0.3 us each, and by the interface of arrays 1.6
-        return [_place(id(a) + axpby.HEAD) for a in arrays]
+        return [_place(id(a) + axpby.HEAD).value or 0 for a in arrays]
     return [a.__array_interface__["data"][0] for a in arrays]
+
+
+def _aligned(count: int, dtype: np.dtype, zeros: bool = False) -> Array:
+    """New memory that begins with a line of the cache: a vector in two of them costs twice (8 % of a layer)."""
+    line = 64 // dtype.itemsize
+    found = (np.zeros if zeros else np.empty)(count + line, dtype)
+    start = -(_addresses(found)[0] // dtype.itemsize) % line
+    return found[start : start + count]
 
 
 # ---- layouts ---------------------------------------------------------------------------------------------------------
@@ -131,7 +144,7 @@ def forward(
     gates, features, inputs = w_hh.shape[0] // hidden, x.shape[-1], _rounded(x.shape[-1])
     size = (count + 1) * (units + inputs) + count * codegen.SAVED[p.kind] * units
     size += 0 if c0 is None else (2 * count + 1) * units
-    kept = (np.empty if steps.sizes is None else np.zeros)(batch * size, dtype)
+    kept = _aligned(batch * size, dtype, steps.sizes is not None)
     z, cells = _views(p.kind, steps, kept, units, inputs)
     for first, state in ((z, h0), (cells, c0)):
         if first is None or state is None:
@@ -140,7 +153,7 @@ def forward(
             first[s, low:high, :hidden] = state[low:high]
             if hidden < units:
                 first[s, low:high, hidden:units] = 0
-    out, panels = np.empty((*x.shape[:-1], hidden), dtype), np.empty((units + inputs + 2) * units * gates, dtype)
+    out, panels = np.empty((*x.shape[:-1], hidden), dtype), _aligned((units + inputs + 2) * units * gates, dtype)
     w_hh, w_ih = _padded(w_hh, gates, units, units), _padded(w_ih, gates, units, features)
     b_hh, b_ih = (np.zeros(gates * units, dtype) if b is None else _spread(b, gates, units) for b in (b_hh, b_ih))
     x, xt, xb = _places(steps, x)
@@ -160,9 +173,7 @@ def _last(steps: Any, states: Array, hidden: int) -> Array:
     return found
 
 
-def backward(
-    p: Plan, steps: Any, gs: list, w_ih: Array, w_hh: Array, kept: Array, data: bool
-) -> tuple[Any, ...]:
+def backward(p: Plan, steps: Any, gs: list, w_ih: Array, w_hh: Array, kept: Array, data: bool) -> tuple[Any, ...]:
     """Gradients of (x, h0, c0, w_ih, w_hh, b_ih, b_hh); that of x only with `data`."""
     count, batch, units, hidden, inputs = steps.steps, steps.batch, p.units, w_hh.shape[1], w_ih.shape[1]
     gates, dtype = w_hh.shape[0] // hidden, kept.dtype
@@ -175,20 +186,21 @@ def backward(
     g, *of_g = _places(steps, g)
     dh, dc = (*states, None)[:2]
     across = codegen.SLOPES[p.kind]
-    slopes = (np.empty if steps.sizes is None else np.zeros)((count * batch, across * units), dtype)
+    slopes = _aligned(count * batch * across * units, dtype, steps.sizes is not None).reshape(-1, across * units)
     each = _each(steps, gates * units * units)
     db = np.zeros((-(-batch // each), across * units), dtype)
     down = _padded(w_hh, gates, units, units).reshape(gates, units, units)
     if p.kind == "gru":
         down = down[[2, 0, 1]]
     block = p.lanes * p.width
-    panels = np.ascontiguousarray(down.reshape(gates * units, -1, block).transpose(1, 0, 2))
+    panels = _aligned(gates * units * units, dtype).reshape(-1, gates * units, block)
+    np.copyto(panels, down.reshape(gates * units, -1, block).transpose(1, 0, 2))
     if dc is None:
         dc = dh
     from_g, *others = _addresses(g, kept, panels, slopes, dh, dc, db, steps.table)
     p.backward(from_g, *of_g, *others, count, batch, units, _rounded(inputs), each)
     z, _ = _views(p.kind, steps, kept, units, _rounded(inputs))
-    flat = z[:-1].reshape(count * batch, -1)
+    flat = z[:-1].reshape(count * batch, z.shape[-1])
     if p.kind == "gru":
         product = gemm.matmul(slopes[:, : 3 * units].T, flat[:, :hidden])
         dw_hh = np.concatenate([product[units:], product[:units]])

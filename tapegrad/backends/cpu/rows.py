@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from ... import codegen
 from . import fused
 from .halves import wide
 from .reduce import ordered
 
 Array = np.ndarray
-FLOAT64 = np.dtype(np.float64)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+LARGE = 16384  # elements; below, elementwise functions are NumPy's
 
 
 def _narrow(x: Array, like: Array) -> Array:
@@ -261,6 +263,28 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, parts: Array, smoo
     if axis != found.ndim - 1:
         found = np.ascontiguousarray(np.moveaxis(found, -1, axis))
     return _narrow(found, x)
+
+
+# ---- GELU ------------------------------------------------------------------------------------------------------------
+
+
+def has_gelu(x: Array) -> bool:
+    """Whether `gelu` is there for such an array: many float32 numbers in one piece."""
+    return x.size >= LARGE and x.dtype == FLOAT32 and x.flags.c_contiguous and codegen.jit.available()
+
+
+def gelu(x: Array) -> Array:
+    """x P(N(0, 1) <= x), if there is a kernel for it."""
+    kernel = fused.ufunc("rows", "gelu", x, "rr", "(n)->(n)")
+    assert kernel is not None
+    return kernel(x.reshape(-1)).reshape(x.shape)
+
+
+def gelu_backward(g: Array, x: Array) -> Array:
+    """g (P(N(0, 1) <= x) + x exp(-x^2 / 2) / sqrt(2 pi)), where there is `gelu`."""
+    kernel = fused.ufunc("rows", "gelu_backward", x, "rrr", "(n),(n)->(n)")
+    assert kernel is not None
+    return kernel(np.ascontiguousarray(g).reshape(-1), x.reshape(-1)).reshape(x.shape)
 
 
 # ---- losses of one number and its target -----------------------------------------------------------------------------

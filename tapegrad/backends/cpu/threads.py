@@ -1,4 +1,4 @@
-"""How many threads compute: in generated kernels (`codegen.pool`) and in `workers`. The BLAS that NumPy brings gets one.
+"""How many threads compute: in generated kernels (`codegen.pool`) and `workers`. The BLAS that NumPy brings gets one.
 
 OpenBLAS cuts a product according to its number of threads, and the order of its sums, so the last bits, with it: about
 one product in five differs between one thread and two. Its threads also wait by spinning: two of them on a machine with

@@ -95,6 +95,7 @@ from ..multihead import MultiheadAttention as MultiheadAttention
 from ..normalization import BatchNorm1d as BatchNorm1d
 from ..normalization import BatchNorm2d as BatchNorm2d
 from ..normalization import BatchNorm3d as BatchNorm3d
+from ..normalization import CrossMapLRN2d as CrossMapLRN2d
 from ..normalization import GroupNorm as GroupNorm
 from ..normalization import InstanceNorm1d as InstanceNorm1d
 from ..normalization import InstanceNorm2d as InstanceNorm2d

@@ -16,9 +16,9 @@ from ...ops.random.draws import randn
 from ...ops.reduction.reduce import sum
 from ...ops.shape.joining import cat
 from .. import functional as F
-from ..convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module
 from .parametrize import register_parametrization
+from .spectral_norm import as_matrix, check_iterations, output_dim
 from .weight_norm import norm_except_dim, scaled_direction
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
@@ -238,25 +238,17 @@ class _SpectralNorm(Module):
         if not -weight.ndim <= dim < weight.ndim:
             expected = f"from {-weight.ndim} to {weight.ndim - 1}"
             raise IndexError(errors.message("spectral_norm: dim is out of range", got=f"dim={dim}", expected=expected))
-        if n_power_iterations <= 0:
-            text = errors.message("spectral_norm: n_power_iterations must be positive", got=n_power_iterations)
-            raise ValueError(text)
+        check_iterations(n_power_iterations)
         self.dim = dim if dim >= 0 else dim + weight.ndim
         self.eps = eps
         if weight.ndim > 1:
             self.n_power_iterations = n_power_iterations
-            matrix = self._as_matrix(weight.detach())
+            matrix = as_matrix(weight.detach(), self.dim)
             h, w = matrix.shape
             u, v = matrix.new_empty(h).normal_(0, 1), matrix.new_empty(w).normal_(0, 1)
             self.register_buffer("_u", F.normalize(u, dim=0, eps=eps))
             self.register_buffer("_v", F.normalize(v, dim=0, eps=eps))
             self._iterate(matrix, 15)
-
-    def _as_matrix(self, weight: Any) -> Any:
-        """(size of `dim`, everything else)."""
-        if self.dim:
-            weight = weight.permute(self.dim, *(i for i in range(weight.ndim) if i != self.dim))
-        return weight.flatten(1)
 
     @no_grad()
     def _iterate(self, matrix: Any, steps: int) -> None:
@@ -268,7 +260,7 @@ class _SpectralNorm(Module):
         """The weight of norm 1."""
         if weight.ndim == 1:
             return F.normalize(weight, dim=0, eps=self.eps)
-        matrix = self._as_matrix(weight)
+        matrix = as_matrix(weight, self.dim)
         if self.training:
             self._iterate(matrix, self.n_power_iterations)
         # copies: the next call changes the buffers, which the derivative of this one needs
@@ -306,7 +298,6 @@ def spectral_norm(
     1.0
     """
     weight = _named(module, name)
-    if dim is None:
-        dim = 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)) else 0
+    dim = output_dim(module) if dim is None else dim
     register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))
     return module

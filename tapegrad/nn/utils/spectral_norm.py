@@ -30,16 +30,12 @@ class SpectralNorm:
     _version = 1
 
     def __init__(self, name: str = "weight", n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
-        if n_power_iterations <= 0:
-            text = errors.message("spectral_norm: n_power_iterations must be positive", got=n_power_iterations)
-            raise ValueError(text)
+        check_iterations(n_power_iterations)
         self.name, self.dim, self.n_power_iterations, self.eps = name, dim, n_power_iterations, eps
 
     def reshape_weight_to_matrix(self, weight: Any) -> Any:
         """(size of `dim`, everything else)."""
-        if self.dim:
-            weight = weight.permute(self.dim, *(i for i in range(weight.ndim) if i != self.dim))
-        return weight.reshape(weight.shape[0], -1)
+        return as_matrix(weight, self.dim)
 
     def compute_weight(self, module: Any, do_power_iteration: bool) -> Any:
         """The weight of norm 1."""
@@ -113,9 +109,7 @@ def spectral_norm(
     >>> list(layer.state_dict())
     ['bias', 'weight_orig', 'weight_u', 'weight_v']
     """
-    if dim is None:
-        dim = 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)) else 0
-    SpectralNorm.apply(module, name, n_power_iterations, dim, eps)
+    SpectralNorm.apply(module, name, n_power_iterations, output_dim(module) if dim is None else dim, eps)
     return module
 
 
@@ -132,3 +126,24 @@ def remove_spectral_norm(module: T, name: str = "weight") -> T:
             del hooks[key]
             return module
     raise ValueError(errors.message(f"there is no spectral_norm of {name!r}", where=repr(module)))
+
+
+# ---- what both forms share ---------------------------------------------------------------------------------------
+
+
+def check_iterations(n: int) -> None:
+    """Refuse a number of power iterations that is not positive."""
+    if n <= 0:
+        raise ValueError(errors.message("spectral_norm: n_power_iterations must be positive", got=n))
+
+
+def output_dim(module: Module) -> int:
+    """The dimension of a module's weight that stands for its outputs."""
+    return 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)) else 0
+
+
+def as_matrix(weight: Any, dim: int) -> Any:
+    """(size of `dim`, everything else)."""
+    if dim:
+        weight = weight.permute(dim, *(i for i in range(weight.ndim) if i != dim))
+    return weight.reshape(weight.shape[0], -1)

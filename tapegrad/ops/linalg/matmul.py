@@ -123,11 +123,22 @@ def _ranks(where: str, x: tuple[int, ...], y: tuple[int, ...], expected: tuple[i
         raise RuntimeError(text)
 
 
-def _checked(where: str, x: Array, y: Array, rx: int, ry: int) -> Array:
+def _check(where: str, x: Array, y: Array, rx: int, ry: int) -> None:
     if x.ndim != rx or y.ndim != ry:
         _ranks(where, x.shape, y.shape, (rx, ry))
     if x.dtype is not y.dtype or x.dtype.kind == "b":
         gemm.check_types(where, x, y)
+
+
+def _stacks(where: str, x: Array, y: Array) -> None:
+    if x.ndim == y.ndim == 3 and x.shape[0] != y.shape[0]:
+        text = message(f"{where}: the numbers of matrices differ", got=f"{x.shape} and {y.shape}", fix="use matmul")
+        raise RuntimeError(text)
+    _check(where, x, y, 3, 3)
+
+
+def _checked(where: str, x: Array, y: Array, rx: int, ry: int) -> Array:
+    _check(where, x, y, rx, ry)
     return gemm.matmul(x, y)
 
 
@@ -153,10 +164,8 @@ def bmm(x: Array, mat2: Array):
     >>> torch.bmm(torch.ones(4, 2, 3), torch.ones(4, 3, 5)).shape
     torch.Size([4, 2, 5])
     """
-    if x.ndim == mat2.ndim == 3 and x.shape[0] != mat2.shape[0]:
-        text = message("bmm: the numbers of matrices differ", got=f"{x.shape} and {mat2.shape}", fix="use matmul")
-        raise RuntimeError(text)
-    return _checked("bmm", x, mat2, 3, 3)
+    _stacks("bmm", x, mat2)
+    return gemm.matmul(x, mat2)
 
 
 @op(method=True)
@@ -374,7 +383,10 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta=1, alpha=1):
     tensor([[31., 31.],
             [31., 31.]])
     """
-    return _added("addmm", input, _checked("addmm", mat1, mat2, 2, 2), beta, alpha)
+    _check("addmm", mat1, mat2, 2, 2)
+    if input.dtype != mat1.dtype:
+        gemm.check_types("addmm", mat1, input)
+    return gemm.added("addmm", input, mat1, mat2, beta, alpha)
 
 
 @op(method=True, inplace=True)
@@ -398,7 +410,10 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     tensor([[[4.],
              [4.]]])
     """
-    return _added("baddbmm", input, bmm.op.body(batch1, batch2), beta, alpha)
+    _stacks("baddbmm", batch1, batch2)
+    if input.dtype != batch1.dtype:
+        gemm.check_types("baddbmm", batch1, input)
+    return gemm.added("baddbmm", input, batch1, batch2, beta, alpha)
 
 
 @lower

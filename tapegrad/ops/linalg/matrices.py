@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes, modes
-from ...core.dispatch import result_type_of, write_out
+from ...core.dispatch import write_out
 from ...core.op import Array
+from ...core.results import result_type_of
 from ...core.tensor import Tensor, edge, wrap
 from ...errors import message
 from ..creation.values import Named

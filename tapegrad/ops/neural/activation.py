@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from ... import dtypes, errors, shapes
+from ...backends.cpu import rows
 from ...core.op import Array, elementwise, op
 from ...core.tensor import Tensor
 from ...ir import expr as e
@@ -367,7 +368,7 @@ def gelu_erf(x):
 
 @gelu_erf.grad
 def _(g, x):
-    return g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)))
+    return g * _slope(x)
 
 
 # logit(P(N(0, 1) <= x)) / x as a rational function of x * x, from 0 to 36: all coefficients of one sign, fitted for
@@ -399,6 +400,43 @@ def _(g, x):
     return g * (share + x * exp(-0.5 * square) * (1 / math.sqrt(2 * math.pi)))
 
 
+@op(name="gelu_large", node="GeluBackward0")
+def _gelu_large(x: Array):
+    """`gelu_single` of large arrays in machine code: one exponential serves the function and its derivative."""
+    return rows.gelu(x) if rows.has_gelu(x) else gelu_single(x)
+
+
+@_gelu_large.grad
+def _(g, x):
+    return _gelu_backward(g, x)
+
+
+@op(name="gelu_backward")
+def _gelu_backward(dy: Array, x: Array):
+    if rows.has_gelu(x) and dy.dtype == x.dtype and dy.shape == x.shape:
+        return rows.gelu_backward(dy, x)
+    return dy * _slope(x)
+
+
+_gelu_large.shape(lambda x: x)
+_gelu_backward.shape(lambda dy, x: x)
+
+
+def _slope(x):
+    """The derivative of GELU."""
+    return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
+@_gelu_backward.grad("dy")
+def _(g, x):
+    return g * _slope(x)
+
+
+@_gelu_backward.grad("x")
+def _(g, dy, x):
+    return g * dy * (2 - x * x) * exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
 @elementwise(method=False, inplace=False, refuses="biu", node="GeluBackward0")
 def gelu_tanh(x):
     """`gelu` with the normal distribution approximated by a tanh."""
@@ -426,6 +464,8 @@ def gelu(input: Tensor, *, approximate: str = "none", out: Tensor | None = None)
     if approximate not in ("none", "tanh"):
         expected = "'none' or 'tanh'"
         raise RuntimeError(errors.message("gelu: unknown approximate", got=repr(approximate), expected=expected))
+    if approximate == "none" and out is None and isinstance(input, Tensor) and rows.has_gelu(input.array):
+        return _gelu_large(input)
     exact = gelu_erf if getattr(input, "dtype", None) is dtypes.float64 else gelu_single
     function = exact if approximate == "none" else gelu_tanh
     return function(input) if out is None else function(input, out=out)

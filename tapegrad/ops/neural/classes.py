@@ -122,7 +122,7 @@ def nll_loss(
 # ---- cross entropy ---------------------------------------------------------------------------------------------------
 
 
-# `parts` are what the rows of the softmax are made again from, and the factor of each in the loss: `rows.cross_entropy`.
+# `parts`: what the rows of the softmax are made again from, and the factor of each in the loss (`rows.cross_entropy`).
 
 
 def _cross_entropy_name(node: Any) -> str:

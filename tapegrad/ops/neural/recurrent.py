@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ... import errors
 from ...backends.cpu import gemm
 from ...backends.cpu import recurrent as kernels
 from ...core.engine import grad
 from ...core.op import Array, op
-from ...core.tensor import Tensor
+from ...core.tensor import Tensor, wrap
 from ..linalg.matmul import linear
 from ..pointwise.functions import sigmoid
 from ..pointwise.trigonometry import tanh
@@ -91,9 +93,9 @@ def _name(node: Any) -> str:
 @op(
     name="lstm_layer",
     node=_lstm_name,
-    returns=("out", "hn", "cn", "z", "gates", "cells", "squashed"),
+    returns=("out", "hn", "cn", "kept"),
     nout=3,
-    hidden=4,
+    hidden=1,
 )
 def _lstm(
     x: Array,
@@ -117,15 +119,14 @@ def _(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse):
 
 
 @_lstm.grad("x", "h0", "c0", "w_ih", "w_hh", "b_ih", "b_hh", "w_hr")
-def _(gs, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, z, gates, cells, squashed, needs, w_hr_shape):
+def _(gs, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, kept, needs, w_hr_shape):
     if gs[0].__class__ is not Array:
         return _recorded(lstm_step, (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr), 2, sizes, reverse, gs, needs)
-    steps = kernels.Steps.of(x.shape, sizes, reverse)
-    wide = (*kernels.widened(w_ih, w_hh, w_hr), z, gates, cells, squashed)
-    return kernels.lstm_backward(steps, kernels.widened(*gs), *wide, needs[0])
+    steps, (w_ih, w_hh, w_hr) = kernels.Steps.of(x.shape, sizes, reverse), kernels.widened(w_ih, w_hh, w_hr)
+    return kernels.lstm_backward(steps, kernels.widened(*gs), w_ih, w_hh, w_hr, kept, needs[0])
 
 
-@op(name="gru_layer", node=_name, returns=("out", "hn", "z", "gates"), nout=2, hidden=2)
+@op(name="gru_layer", node=_name, returns=("out", "hn", "kept"), nout=2, hidden=1)
 def _gru(
     x: Array,
     h0: Array,
@@ -146,14 +147,14 @@ def _(x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
 
 
 @_gru.grad("x", "h0", "w_ih", "w_hh", "b_ih", "b_hh")
-def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, z, gates, needs):
+def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, kept, needs):
     if gs[0].__class__ is not Array:
         return _recorded(gru_step, (x, h0, w_ih, w_hh, b_ih, b_hh), 1, sizes, reverse, gs, needs)
-    steps = kernels.Steps.of(x.shape, sizes, reverse)
-    return kernels.gru_backward(steps, kernels.widened(*gs), *kernels.widened(w_ih, w_hh), z, gates, needs[0])
+    steps, (w_ih, w_hh) = kernels.Steps.of(x.shape, sizes, reverse), kernels.widened(w_ih, w_hh)
+    return kernels.gru_backward(steps, kernels.widened(*gs), w_ih, w_hh, kept, needs[0])
 
 
-@op(name="rnn_layer", node=_name, returns=("out", "hn", "z"), nout=2, hidden=1)
+@op(name="rnn_layer", node=_name, returns=("out", "hn", "kept"), nout=2, hidden=1)
 def _rnn(
     x: Array,
     h0: Array,
@@ -175,13 +176,12 @@ def _(x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, nonlinearity="tanh"):
 
 
 @_rnn.grad("x", "h0", "w_ih", "w_hh", "b_ih", "b_hh")
-def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, nonlinearity, z, needs):
+def _(gs, x, h0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, nonlinearity, kept, needs):
     if gs[0].__class__ is not Array:
         step = rnn_tanh_step if nonlinearity == "tanh" else rnn_relu_step
         return _recorded(step, (x, h0, w_ih, w_hh, b_ih, b_hh), 1, sizes, reverse, gs, needs)
-    steps = kernels.Steps.of(x.shape, sizes, reverse)
-    wide = (*kernels.widened(w_ih, w_hh), z, nonlinearity, needs[0])
-    return kernels.rnn_backward(steps, kernels.widened(*gs), *wide)
+    steps, (w_ih, w_hh) = kernels.Steps.of(x.shape, sizes, reverse), kernels.widened(w_ih, w_hh)
+    return kernels.rnn_backward(steps, kernels.widened(*gs), w_ih, w_hh, kept, nonlinearity, needs[0])
 
 
 # ---- one step in recorded operations ---------------------------------------------------------------------------------
@@ -328,35 +328,67 @@ def _arguments(name: str, args: tuple, kwargs: dict) -> dict[str, Any]:
     return found
 
 
-def _stacked(name: str, layer: Callable, count: int, args: tuple, kwargs: dict, *extra: Any) -> tuple[Tensor, ...]:
-    """(output, *last states) of several layers in one or two directions; a layer has `count` states."""
-    given = _arguments(name, args, kwargs)
-    x, sizes = (given["input"], None) if "input" in given else (given["data"], tuple(given["batch_sizes"].tolist()))
-    first, params = given["hx"], list(given["params"])
-    batch_first, directions = given.get("batch_first", False), 2 if given["bidirectional"] else 1
-    states = [first] if count == 1 else list(first)
-    layers = given["num_layers"]
-    each = len(params) // (layers * directions)
-    biases = given["has_biases"]
+LAYERS: dict[str, tuple[Callable, int, tuple]] = {  # the operation, how many states it has, its last arguments
+    "LSTM": (_lstm, 2, ()),
+    "GRU": (_gru, 1, ()),
+    "RNN_TANH": (_rnn, 1, ("tanh",)),
+    "RNN_RELU": (_rnn, 1, ("relu",)),
+}
+
+
+def _stacked(mode: str, args: tuple, kwargs: dict) -> tuple[Tensor, ...]:
+    """`layers`, from the arguments of PyTorch's functions."""
+    given = _arguments(mode.lower(), args, kwargs)
+    if "input" in given:
+        return layers(mode, given.pop("input"), None, **given)
+    return layers(mode, given.pop("data"), tuple(given.pop("batch_sizes").tolist()), **given)
+
+
+def layers(
+    mode: str,
+    x: Tensor,
+    sizes: tuple[int, ...] | None,
+    hx: Any,
+    params: Tensors,
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool = False,
+) -> tuple[Tensor, ...]:
+    """(output, *last states) of several layers of one of `LAYERS` in one or two directions; without `hx` from zeros."""
+    layer, count, extra = LAYERS[mode]
+    directions = 2 if bidirectional else 1
+    each = len(params) // (num_layers * directions)
     if batch_first:
         x = x.transpose(0, 1)
+    states = _zeros(x, sizes, params[1], count) if hx is None else [hx] if count == 1 else list(hx)
     last: list[list] = [[] for _ in states]
-    for k in range(layers):
+    for k in range(num_layers):
         outs = []
         for d in range(directions):
             i = k * directions + d
             w = params[i * each : (i + 1) * each]
-            weights = [*w[:2], *(w[2:4] if biases else (None, None))]
+            weights = [*w[:2], *(w[2:4] if has_biases else (None, None))]
             if count == 2:
-                weights.append(w[-1] if each == (5 if biases else 3) else None)
-            out, *ends = layer(x, *(s[i] for s in states), *weights, sizes, d == 1, *extra)[: 1 + count]
+                weights.append(w[-1] if each == (5 if has_biases else 3) else None)
+            firsts = states if hx is None else [s[i] for s in states]
+            out, *ends = layer(x, *firsts, *weights, sizes, d == 1, *extra)[: 1 + count]
             outs.append(out)
             for held, end in zip(last, ends):
                 held.append(end)
         x = outs[0] if directions == 1 else cat(outs, -1)
-        if given["dropout"] and k < layers - 1:
-            x = drop(x, given["dropout"], given["train"])
+        if dropout and k < num_layers - 1:
+            x = drop(x, dropout, train)
     return (x.transpose(0, 1) if batch_first else x, *(stack(ends) for ends in last))
+
+
+def _zeros(x: Tensor, sizes: tuple[int, ...] | None, w_hh: Tensor, count: int) -> list[Tensor]:
+    """The states that every layer and direction starts from where none are given: (B, R), and (B, H) for the cells."""
+    batch, (rows, states) = x.shape[1] if sizes is None else sizes[0], w_hh.shape
+    columns = (states, rows // 4)[:count]
+    return [wrap(np.zeros((batch, n), x.array.dtype)) for n in columns]
 
 
 def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -387,7 +419,7 @@ def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
     >>> torch.lstm(torch.ones(2, 1, 1), (h, h), weights, False, 1, 0.0, False, False, False)[0].flatten()
     tensor([0.3696, 0.6505])
     """
-    return _stacked("lstm", _lstm, 2, args, kwargs)  # type: ignore[return-value]
+    return _stacked("LSTM", args, kwargs)  # type: ignore[return-value]
 
 
 def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -407,7 +439,7 @@ def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.gru(torch.ones(2, 1, 1), torch.zeros(1, 1, 1), weights, False, 1, 0.0, False, False, False)[0].flatten()
     tensor([0.2048, 0.3468])
     """
-    return _stacked("gru", _gru, 1, args, kwargs)  # type: ignore[return-value]
+    return _stacked("GRU", args, kwargs)  # type: ignore[return-value]
 
 
 def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -419,7 +451,7 @@ def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.rnn_tanh(torch.ones(2, 1, 1), torch.zeros(1, 1, 1), weights, False, 1, 0.0, False, False, False)[1]
     tensor([[[0.9427]]])
     """
-    return _stacked("rnn_tanh", _rnn, 1, args, kwargs, "tanh")  # type: ignore[return-value]
+    return _stacked("RNN_TANH", args, kwargs)  # type: ignore[return-value]
 
 
 def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -430,7 +462,7 @@ def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.rnn_relu(torch.ones(2, 1, 1), torch.zeros(1, 1, 1), weights, False, 1, 0.0, False, False, False)[1]
     tensor([[[2.]]])
     """
-    return _stacked("rnn_relu", _rnn, 1, args, kwargs, "relu")  # type: ignore[return-value]
+    return _stacked("RNN_RELU", args, kwargs)  # type: ignore[return-value]
 
 
 # ---- one step --------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import numpy as np
 
 from ... import dtypes, shapes
 from ...backends.cpu import statistics as kernels
-from ...core.dispatch import result_type_of, write_out
+from ...core.dispatch import write_out
 from ...core.op import Array, op
+from ...core.results import result_type_of
 from ...core.tensor import Tensor, wrap
 from ...errors import message
 from ..linalg.matmul import conjugate
