@@ -65,19 +65,18 @@ def pair(value: Any) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def layer(torch: Any, name: str, n: int, c: int, h: int, w: int, o: int, kernel: Any, stride: Any, low: Any, groups: int) -> list[Map]:  # fmt: skip
+def layer(torch: Any, name: str, *numbers: Any) -> list[Map]:
     """The three maps of a convolution."""
     from tapegrad.backends.cpu import conv
 
+    n, c, h, w, o, kernel, stride, low, groups = numbers
     kernel, stride, low = pair(kernel), pair(stride), pair(low)
-    x, weight = (
-        torch.randn(n, c, h, w),
-        torch.randn(o, c // groups, *kernel) / math.sqrt(c // groups * math.prod(kernel)),
-    )
+    depth = c // groups * math.prod(kernel)
+    x, weight = torch.randn(n, c, h, w), torch.randn(o, c // groups, *kernel) / math.sqrt(depth)
     y = torch.conv2d(x, weight, None, stride, low, 1, groups)
     g = torch.randn(y.shape)
     arrays = [t.numpy() for t in (x, weight, g)]
-    numbers, flops = (stride, low, (1, 1), groups), 2.0 * y.numel() * math.prod(weight.shape[1:])
+    numbers, flops = (stride, low, (1, 1), groups), 2.0 * y.numel() * depth
 
     def backward(mask: list[bool], k: int) -> Any:
         options = [stride, low, [1, 1], False, [0, 0], groups, mask]

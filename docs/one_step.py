@@ -70,7 +70,8 @@ section("   gradients of the parameters", *(f"{name:<9} {p.grad.flatten()}" for 
 # ---- 3. The optimizer: optim/sgd.py declares the rule, optim/rule.py compiles it ----
 # A rule is one expression for each value that changes; a prime marks the new one. From it follows a function that
 # writes the arrays of a parameter in place, one NumPy call for each operator, on pieces that fit the cache. n0, n1, ...
-# are the numbers of the formula, here the momentum and the rate; t... is memory for temporaries.
+# are the numbers of the formula, here the momentum and the rate; t... is memory for temporaries. (From 16,384 elements
+# on, with llvmlite, the same expressions become machine code: codegen/updates.py.)
 
 rule = optimizer.rule
 on = tuple(name in ("lr", "momentum") for name in rule.options)  # the parts that these settings need

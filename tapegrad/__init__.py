@@ -8,6 +8,7 @@ The names follow the layers of the package, lowest first. A family of operations
 
 import warnings as _warnings
 from importlib import import_module as _import_module
+from os import environ as _environ
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -62,12 +63,15 @@ from .modes import set_grad_enabled as set_grad_enabled
 from .shapes import Size as Size
 
 # the device
+from .backends.cpu import poison as _poison
 from .backends.cpu.memory import keep_freed_memory as _keep_freed_memory
 from .backends.cpu.threads import get_num_threads as get_num_threads
 from .backends.cpu.threads import set_num_threads as set_num_threads
 from .backends.cpu.threads import use_deterministic_algorithms as use_deterministic_algorithms
 
 _keep_freed_memory()
+if _environ.get("TAPEGRAD_DEBUG") == "poison":
+    _poison.poison()
 
 # the tape
 from .core import engine as _engine

@@ -203,7 +203,7 @@ SAMPLES |= {
         case(real(3), real(3, seed=1), 0.75, expect=lambda x, end, w: x + w * (end - x)),
     ],
     "_power": [*binary(np.power, 0.3)],
-    "_power_of_number": [case(2.0, real(3), expect=np.power)],
+    "_power_of_number": [case(2.0, real(3), expect=np.power), case(True, real(3), expect=np.power)],
     "_squared": unary(np.square),
     "_power_of": [
         *unary(lambda x: x**3),

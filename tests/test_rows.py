@@ -10,7 +10,7 @@ import pytest
 
 import tapegrad as torch
 from tapegrad import codegen
-from tapegrad.backends.cpu import attention, drawing, fused, norms, random, rows
+from tapegrad.backends.cpu import attention, drawing, fused, norms, random, reduce, rows
 from tapegrad.backends.cpu.generator import Generator
 from tapegrad.nn import functional as F
 
@@ -395,4 +395,46 @@ def test_threads_change_nothing():
         ]
 
     for one, two in zip(with_threads(1, everything), with_threads(2, everything)):
+        assert one.tobytes() == two.tobytes()
+
+
+# ---- sums ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((5000,), None),
+        ((300000,), (0,)),
+        ((40, 129), (1,)),
+        ((40, 129), (0,)),
+        ((9000, 17), (1,)),
+        ((9000, 17), (0,)),
+        ((5, 700, 9), (1,)),
+        ((5, 30, 200), (0, 1)),
+        ((3, 5, 1000), (1, 2)),
+        ((2, 3000, 64), (1,)),
+        ((4500, 8), (0,)),
+    ],
+)
+@pytest.mark.parametrize("keepdim", [True, False])
+def test_sums(dtype, shape, axis, keepdim):
+    x = draw(*shape, dtype=dtype) + 1
+    found = reduce.add(x, axis, keepdim)
+    expected = np.longdouble(x).sum(axis, keepdims=keepdim)
+    assert found.shape == expected.shape
+    assert found.dtype == dtype
+    np.testing.assert_allclose(
+        found, expected.astype(np.float64), rtol=6 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps * 20
+    )
+    wrong = x.copy()
+    wrong.reshape(-1)[-1] = np.nan
+    assert np.isnan(reduce.add(wrong, axis, keepdim).reshape(-1)[-1])
+
+
+def test_sums_and_threads():
+    x = draw(700, 600, dtype=np.float32)
+    for axis in (None, (0,), (1,)):
+        one, two = (np.asarray(with_threads(n, reduce.add, x, axis, False)) for n in (1, 2))
         assert one.tobytes() == two.tobytes()

@@ -13,7 +13,7 @@ FUNCTIONS = frozenset(
     "acosh atanh erf erfc erfinv pow hypot".split()
 )
 
-_LATE = ("jit", "gemm", "conv", "conv_weight", "depthwise", "row_sums", "windows", "rows", "norms", "attention", "recurrent", "twister", "updates")
+_LATE = ("jit", "gemm", "conv", "conv_weight", "depthwise", "row_sums", "windows", "rows", "norms", "attention", "sums", "recurrent", "twister", "updates")
 
 
 def __getattr__(name: str) -> Any:

@@ -41,9 +41,10 @@ from .routine import Routine, least, part_of
 from .vectors import Value, select
 
 VECTORS, ROWS = 3, 4  # of a tile of the output
-# Numbers of an entry before its pieces: count, split, first, second, resume. Lanes up to `split` go to the first place,
-# those from `resume` to `count` - 1 to the second.
-ENTRY = 5
+# Numbers of an entry before its pieces: count, split, first, second, resume, begin, end. Lanes up to `split` go to the
+# first place, those from `resume` to `count` - 1 to the second. For all three vectors of a tile only the taps from
+# `begin` to `end` - 1 of the first one are added up: the others meet the zeros above or below the image.
+ENTRY = 7
 DEPTH = 24576  # bytes of a panel
 ADDRESS = ctypes.c_void_p
 
@@ -120,22 +121,22 @@ def _tile(rows: int, real: str, lanes: int, direct: bool) -> Routine:
             tap(k, sums[0])
     for i, v, other in itertools.product(range(rows), range(VECTORS), sums[1:]):
         sums[0][i][v].value = sums[0][i][v].value + other[i][v].value
-    sums = sums[0]
+    found = sums[0]
     with r.when(first != 0):
         for i in range(rows):
             start = r.splat(r.load(r.at(bias, i, real), real, 0))
             for v in range(VECTORS):
-                sums[i][v].value = sums[i][v].value + start
+                found[i][v].value = found[i][v].value + start
     plain = functools.reduce(lambda a, b: a & b, [number(r, p, k) for p in at for k in range(2)])  # count and split
     with r.choice(plain.__eq__(lanes)) as (side_by_side, parted):
         with side_by_side, r.choice(first != 0) as (fresh, again):
             with fresh:
-                _put(r, at, out, row, sums, real, False)
+                _put(r, at, out, row, found, real, False)
             with again:
-                _put(r, at, out, row, sums, real, True)
+                _put(r, at, out, row, found, real, True)
         with parted:
             room = r.room(rows * VECTORS * lanes, real)
-            for i, line in enumerate(sums):
+            for i, line in enumerate(found):
                 for v in range(VECTORS):
                     r.store(line[v].value, r.at(room, (i * VECTORS + v) * lanes, real))
             _put_parts(r, entries, each, room, out, row, first.__eq__(0), rows, real)
@@ -172,7 +173,7 @@ def _put_parts(r: Routine, entries: Value, each: Value, room: Value, out: Value,
                         r.store_first(value, place, mask)
 
     with r.loop(0, VECTORS) as v:
-        count, split, here, there, resume = (number(r, r.at(entries, each * v, "i64"), k) for k in range(ENTRY))
+        count, split, here, there, resume = (number(r, r.at(entries, each * v, "i64"), k) for k in range(5))
         with r.choice((count & split).__eq__(r.lanes)) as (whole, parted):
             with whole:
                 put(v, here, None)
@@ -259,11 +260,14 @@ def _sweep(real: str, lanes: int, tiles: dict[int, Routine], panels: list[Routin
     room = r.room(DEPTH // _size(real), real) if panels else x
     with r.loop(chunk * per, least(chunk * per + per, n.panels)) as which:
         here = r.at(entries, which * (each * VECTORS), "i64")
-        with r.loop(0, taps, high) as k:
-            count = least(taps - k, high)
-            first = r.one.convert("zext", k.__eq__(0), "i64")
+        begin, end = (number(r, here, k) for k in (5, 6))
+        with r.loop(begin, end, high) as k:
+            count = least(end - k, high)
+            first = r.one.convert("zext", k.__eq__(begin), "i64")
             off = r.at(offsets, k, "i64")
-            if panels:
+            if len(panels) == 1:
+                r.invoke(panels[0], x, off, here, room, count, each)
+            elif panels:
                 with r.choice(careful) as branches:
                     for branch, panel in zip(branches, panels):
                         with branch:
@@ -274,26 +278,29 @@ def _sweep(real: str, lanes: int, tiles: dict[int, Routine], panels: list[Routin
                 r.invoke(tile, room, off, w, r.at(bias, o, real), r.at(out, o * row, real), here, count, row, each,
                          first)  # fmt: skip
 
-            with r.loop(0, rows // ROWS * ROWS, ROWS) as o:
-                work(tiles[ROWS], o, ROWS)
-            with r.when((rows % ROWS) >= 2):
+            if ROWS in tiles:
+                with r.loop(0, rows // ROWS * ROWS, ROWS) as o:
+                    work(tiles[ROWS], o, ROWS)
+            if 2 in tiles:
                 work(tiles[2], rows // ROWS * ROWS, 2)
-            with r.when((rows % 2).__eq__(1)):
+            if 1 in tiles:
                 work(tiles[1], rows - 1, 1)
     return r
 
 
 @functools.cache
-def output(real: str, lanes: int, pieces: int) -> Callable[..., None] | None:
+def output(real: str, lanes: int, pieces: int, strict: bool, heights: tuple[int, ...]) -> Callable[..., None] | None:
     """The kernel (x, w, packed, bias, out, plan): `packed` is room for as many numbers as w has.
 
     Args:
         real: "float" or "double".
         lanes: of a vector.
         pieces: how many rows of the input a vector of positions may lie in; 0: whole vectors, read in place.
+        strict: whether there are images around which nothing may be read (from number `safe` of the plan on).
+        heights: of the tiles that the rows are cut into: ROWS if there are so many, 2 and 1 if some are left over.
     """
-    tiles = {rows: _tile(rows, real, lanes, not pieces) for rows in (1, 2, ROWS)}
-    panels = [_panel(pieces, real, lanes, strict) for strict in (True, False)] if pieces else []
+    tiles = {rows: _tile(rows, real, lanes, not pieces) for rows in heights}
+    panels = [_panel(pieces, real, lanes, masked) for masked in (True, False)[not strict :]] if pieces else []
     sweep, weights = _sweep(real, lanes, tiles, panels), _weights(real)
     names = dict.fromkeys(("x", "packed", "bias", "out", "plan"), "ptr")
     part = part_of("items", names, 0)

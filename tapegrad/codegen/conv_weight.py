@@ -44,20 +44,17 @@ def _turned(real: str, lanes: int, wide: int) -> Routine:
     mask, zero, last = r.first(n), r.lift(0.0, real), valid - 1
 
     def block(at: Value, cut: bool) -> None:
-        for v in range(wide):
-            lines = [r.at(g, least(r.lift_one(v * lanes + i), last) * step + at, real) for i in range(lanes)]
+        with r.loop(0, wide) as v:
+            lines = [r.at(g, least(v * lanes + i, last) * step + at, real) for i in range(lanes)]
             rows = [r.load_first(p, mask, zero) if cut else r.load(p, real) for p in lines]
             for i, row in enumerate(transposed(r, rows)):
                 r.store(row, r.at(to, ((at + i) * wide + v) * lanes, real))
 
     with r.choice(n >= lanes) as (many, few):
-        with many:
-            with r.loop(0, n // lanes * lanes, lanes) as at:
-                block(at, False)
-            with r.when((n % lanes) > 0):
-                block(n - lanes, False)  # some of them again
+        with many, r.loop(0, n, lanes) as at:
+            block(least(at, n - lanes), False)  # at the end some of them again
         with few:
-            block(r.lift_one(0) + 0, True)
+            block(r.lift_one(0), True)
     return r
 
 
@@ -143,7 +140,7 @@ def _gathered(real: str, lanes: int, wide: int) -> Routine:
     room = r.room(lanes * lanes, real)
     with r.loop(0, taps, lanes) as k:
         cut, mask = least(taps - k, r.lift_one(lanes)), r.first(taps - k)
-        for v in range(wide):
+        with r.loop(0, wide) as v:
             found = []
             for i in range(lanes):
                 p = r.at(source, (least(k + i, padded - 1) * wide + v) * lanes, real)

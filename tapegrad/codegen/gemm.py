@@ -1,16 +1,23 @@
 """Products of matrices as generated code: cut into blocks, the blocks' operands packed, tiles multiplied (`tiles`).
 
-Note [Order of sums]: the last bits of a product depend on the order in which its terms are added up. Here it follows
-from shapes and layouts alone, never from the number of threads, and for float32 it is the order that PyTorch 2.13 shows
-on x86-64 with AVX2 (its library is MKL 2024.2), found out by experiments with exact sums:
+Note [Order of sums]. The last bits of a product depend on the order in which its terms are added up. Here it follows
+from shapes and layouts alone, never from the number of threads or the width of vectors. For float32 it is the order of
+PyTorch 2.13 on x86-64 with AVX2 (its library is MKL 2024.2), found out by experiment: sums of ones in which a large
+number comes and goes show the tree of additions. For C = A @ B with A (m, k) and B (k, n):
 
-  n >= 12 and m >= 4   blocks of 192 along k (two of k // 2, and perhaps one more of 1, where 192 < k < 384), each one
-                       chain of fused multiply-adds from 0; the blocks' results are added to C in order, where C is at
-                       first the bias, or else the first block's result.
-  otherwise            every row is a product of its own, products and sums are rounded separately, and what matters is
-                       where the numbers of B lie. Columns side by side (x @ W), or A and B both transposed: one chain
-                       from 0 or from the bias. In rows of 6 and more columns that begin off a multiple of 16 bytes, the
-                       elements up to that multiple add up eight products as four, one by one, and the sum of four.
+* n >= 12 and m >= 4: blocks of 192 along k (of k // 2 where 192 < k < 384), each one chain of fused multiply-adds from
+  0; their results are added to C in order, where C is at first what the product is added to (a bias, say), if anything.
+* Otherwise each row is a product of its own, and products and sums are rounded separately.
+  - B's columns side by side, or neither A's nor B's numbers along k: one chain, from 0 or from C. But in rows that
+    begin off a multiple of 16 bytes, the elements up to that multiple add up eight products as four, one by one, and
+    the sum of four (`tiles.chain`).
+  - A and B along k (x @ W.T): four lanes, after as many single products as lead to a multiple of 16 bytes in A's row,
+    for each four columns; two such sums in turn for the columns that are left (`tiles.dots`). C is added at last.
+  - A vector times a vector: four sums of four lanes (`tiles.inner`).
+
+Of 8,192 products with m and n from 1 to 150 and k from 1 to 500 in all layouts, all but some of 1 x k by k x 1 came out
+the same; matrices that begin off a multiple of 16 bytes and factors alpha are left out. For float64 the first case is
+one chain for any k, and PyTorch's elements differ in the last n % 12 columns and in products along k.
 
 References: Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008); Van Zee & van
 de Geijn, "BLIS", ACM TOMS 41 (2015).
@@ -25,7 +32,7 @@ from .routine import SIZES, Routine, least, part_of
 from .vectors import Value, select
 
 DEPTH = 192  # steps along k of a block
-GRAIN = 1 << 21  # multiplications of a part for one thread: some 50 us
+GRAIN = 1 << 20  # multiplications of a part for one thread: some 20 us
 MOST = 32  # parts that a product is cut into, if its blocks are not too large then
 ROWS = 96  # of a block
 CHUNK = 4  # panels of B that are packed at a time: 48 KiB, with a cache line's or more of each row
@@ -68,7 +75,8 @@ _PANEL = {
 }  # fmt: skip
 _CALL = {
     "a": "ptr", "am": "i64", "ak": "i64", "b": "ptr", "bk": "i64", "bn": "i64", "base": "ptr", "base_m": "i64",
-    "base_n": "i64", "add": "i64",     "c": "ptr", "m": "i64", "n": "i64", "k": "i64", "kind": "i64", "next_a": "i64", "next_b": "i64", "next_c": "i64", "next_base": "i64",
+    "base_n": "i64", "add": "i64", "c": "ptr", "m": "i64", "n": "i64", "k": "i64", "kind": "i64", "next_a": "i64",
+    "next_b": "i64", "next_c": "i64", "next_base": "i64",
     "batch": "i64", "each": "i64", "per": "i64", "groups": "i64", "rows": "i64", "columns": "i64",
 }  # fmt: skip
 
@@ -106,8 +114,8 @@ class _Writer:
     def panel(self, name: str, kernels: dict[int, Routine]) -> Routine:
         """All rows of A times one panel of B: tiles as high as possible, the last two of nearly the same height.
 
-        Two rows take as long as four, since each sum waits for the one before. `strip` is the distance from tile to tile
-        in A; where it is not that of a tile's rows, A is packed, and the last tile is what is left.
+        Two rows take as long as four, since each sum waits for the one before. `strip` is the distance from tile to
+        tile in A; where it is not that of a tile's rows, A is packed, and the last tile is what is left.
         """
         r = Routine(name, _PANEL, 0, aliased=False)
         m, k, a, am, ak, strip, b, step, c, cm, columns, add, offset = r.arguments
@@ -203,8 +211,8 @@ class _Writer:
             for count in (8, 4):
                 stop = n // count * count
                 with r.loop(start, stop, count) as j:
-                    known = bn, r.at(target, j, self.shape.type), usual, add
-                    r.invoke(self.dots[count, "fours"], k, x, r.bytes_on(b, j * bn), *known)
+                    place = r.at(target, j, self.shape.type)
+                    r.invoke(self.dots[count, "fours"], k, x, r.bytes_on(b, j * bn), bn, place, usual, add)
                 start = stop
             with r.loop(start, n) as j:
                 known = k, x, r.bytes_on(b, j * bn), bn, r.at(target, j, self.shape.type)
@@ -236,15 +244,13 @@ class _Writer:
                 with r.loop(0, wide) as column:
                     x = r.load(r.bytes_on(source, column * v["base_n"]), self.shape.type, 0)
                     r.store(x, r.at(target, column, self.shape.type))
-            first_c = index * (v["next_c"] // self.size) + i * n + j
-            first_a = index * (v["next_a"] // self.size) + i * (v["am"] // self.size)
-            for kind, block in self.blocks.items():
+            row_c = select(j > 0, -1, (index * (v["next_c"] // self.size) + i * n) & 3)
+            row_a = (index * (v["next_a"] // self.size) + i * (v["am"] // self.size)) & 3
+            row_a = select(m == 1, select(n == 1, r.lift_one(VECTORS), -1), row_a)
+            for kind, routine in self.blocks.items():
                 with r.when(v["kind"] == kind):
-                    past = (
-                        first_c if kind == CHAINS else select(m == 1, select(n == 1, r.lift_one(VECTORS), -1), first_a)
-                    )
-                    known = v["k"], a, v["am"], v["ak"], b, v["bk"], v["bn"], c, cm, add, past
-                    r.invoke(block, high, wide, *known)
+                    known = v["k"], a, v["am"], v["ak"], b, v["bk"], v["bn"], c, cm, add
+                    r.invoke(routine, high, wide, *known, row_c if kind == CHAINS else row_a)
         return r
 
 
@@ -265,31 +271,42 @@ def product(type: str, lanes: int) -> list[Routine]:
     base_m = select(tall == 1, 0, base_m)
     add = main.one.convert("zext", wide > 0, "i64")
 
-    def turn(condition: Value, x: Value, y: Value) -> Value:
-        return select(condition, y, x)
-
     one = n == 1  # a column: its transpose is a row
-    a, b, next_a, next_b = turn(one, a, b), turn(one, b, a), turn(one, next_a, next_b), turn(one, next_b, next_a)
-    am, ak, bk, bn = turn(one, am, bn), turn(one, ak, bk), turn(one, bk, ak), turn(one, bn, am)
-    m, n, base_n = turn(one, m, main.lift(1, "i64")), turn(one, n, m), turn(one, base_n, base_m)
+    (a, b), (next_a, next_b) = _turned(one, a, b), _turned(one, next_a, next_b)
+    (am, bn), (ak, bk), (base_m, base_n) = _turned(one, am, bn), _turned(one, ak, bk), _turned(one, base_m, base_n)
+    n, m = select(one, m, n), select(one, 1, m)
     along = (bk == size) & ((bn != size) | (n == 1)) & (ak == size)
     kind = select((n >= NARROW) & (m >= LOW), FUSED, select(along, DOTS, main.lift_one(CHAINS)))
+    each, per, *cuts = _cuts(main, s, m, n, k, kind, (am == size) & (ak != size))
+    known = a, am, ak, b, bk, bn, base, base_m, base_n, add, c, m, n, k, kind, next_a, next_b, next_c, next_base
+    main.parallel(writer.part, (batch + each - 1) // each * per, *known, batch, each, per, *cuts)
+    return [main, *writer.all()]
 
+
+def _turned(condition: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    """Two numbers, which change places if the condition holds."""
+    return select(condition, y, x), select(condition, x, y)
+
+
+def _cuts(r: Routine, s: Shape, m: Value, n: Value, k: Value, kind: Value, across: Value) -> tuple[Value, ...]:
+    """How a product is cut into parts, which follows from its shape alone.
+
+    Returns how many matrices of a stack are one part, in how many parts a matrix is cut, how many of them are side by
+    side, and the rows and columns of a part. Packing B costs the less the more rows a part has, packing A (which is
+    done where it lies `across`) the more columns.
+    """
     work = m * n * k
-    want = least(work // select(kind == FUSED, GRAIN, main.lift_one(GRAIN // 8)) + 1, MOST)
+    want = least(work // select(kind == FUSED, GRAIN, r.lift_one(GRAIN // 8)) + 1, MOST)
     want = select((kind == CHAINS) & (m < LOW), least(want, n // LONG + 1), want)
-    across = (am == size) & (ak != size)
-    panels, lines = (n + s.wide - 1) // s.wide, m // FEWEST + 1
-    groups = least(want, (panels + CHUNK - 1) // CHUNK)
-    groups = select(across, least((want + least(want, lines) - 1) // least(want, lines), (panels + 7) // 8), groups)
+    panels, lines = (n + s.wide - 1) // s.wide, m // select(kind == FUSED, FEWEST, r.lift_one(FEWEST // 4)) + 1
+    tall, chunks = least(want, lines), (panels + CHUNK - 1) // CHUNK
+    wide = least((want + tall - 1) // tall, (panels + 2 * CHUNK - 1) // (2 * CHUNK))
+    groups = select(across, wide, least(want, select(chunks < 4, (panels + 1) // 2, chunks)))
     columns = (panels + groups - 1) // groups * s.wide
     groups = (n + columns - 1) // columns
     blocks = least((want + groups - 1) // groups, lines)
-    most = select(across, main.lift_one(ROOM) // least(k, DEPTH) // s.rows * s.rows - s.rows, ROWS)
+    most = select(across, r.lift_one(ROOM) // least(k, DEPTH) // s.rows * s.rows - s.rows, ROWS)
     rows = least(((m + blocks - 1) // blocks + s.rows - 1) // s.rows * s.rows, select(most > 0, most, ROWS))
     per = groups * ((m + rows - 1) // rows)
-    each = select(per > 1, 1, main.lift_one(GRAIN) // (work + 1) + 1)
-    parts = (batch + each - 1) // each * per
-    known = a, am, ak, b, bk, bn, base, base_m, base_n, add, c, m, n, k, kind, next_a, next_b, next_c, next_base
-    main.parallel(writer.part, parts, *known, batch, each, per, groups, rows, columns)
-    return [main, *writer.all()]
+    each = select(per > 1, 1, r.lift_one(GRAIN) // (work + 1) + 1)
+    return each, per, groups, rows, columns

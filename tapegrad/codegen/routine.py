@@ -19,6 +19,7 @@ Invariants: a value made inside a block is never reused outside of it (another t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,9 @@ from . import pool
 from .vectors import BITS, Code, Value, select
 
 SIZES = {"float": 4, "double": 8, "i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "ptr": 8, "half": 2, "bfloat": 2}
+
+POISON = os.environ.get("TAPEGRAD_DEBUG") == "poison"  # whether routines find NaN in their own memory
+FILL = 'rep stosb", "={rdi},={rcx},{al},0,1,~{memory}'
 
 
 class Variable:
@@ -190,6 +194,9 @@ class Routine(Code):
         """Memory of the routine's own, for a constant number of elements; together they should stay below 64 KiB."""
         place = f"%room{len(self._places)}"
         self._places.append(f"  {place} = alloca [{count} x {type}], align 64")
+        if POISON:
+            fill = f'call {{ ptr, i64 }} asm sideeffect "{FILL}"(i8 -1, ptr {place}, i64 {count * SIZES[type]})'
+            self._places.append(f"  {place}.filled = {fill}")
         return self.one.argument(place, "ptr")
 
     def variable(self, start: Value) -> Variable:

@@ -26,9 +26,11 @@ _TILE: Parameters = {
 def tile(rows: int, vectors: int, type: str, lanes: int) -> Routine:
     """`c = a @ b` or `c += a @ b`: the products of each element are added up by fused multiply-adds, in order.
 
-    With `add`, floats are summed up from 0 and the sum is added to `c`; doubles go on from what `c` holds. The routine's parameters: `k` steps; `a` with the bytes from row to row (`down`) and from step to step (`along`); `b`
-    with the bytes from step to step; `c` with the bytes from row to row (`width`); how many `columns` of the tile there
-    are; whether to `add`; `offset` is for `chain`.
+    With `add`, floats are summed up from 0 and the sum is added to `c`; doubles go on from what `c` holds.
+
+    The routine's parameters: `k` steps; `a` with the bytes from row to row (`down`) and from step to step (`along`);
+    `b` with the bytes from step to step; `c` with the bytes from row to row (`width`); how many `columns` of the tile
+    there are; whether to `add`; `offset` is for `chain`.
     """
     r = Routine(f"tile{rows}x{vectors}", _TILE, lanes, aliased=False)
     k, a, down, along, b, step, c, width, columns, add, _ = r.arguments
@@ -83,9 +85,10 @@ def tile(rows: int, vectors: int, type: str, lanes: int) -> Routine:
 def chain(rows: int, vectors: int, type: str, lanes: int, peeled: bool, full: bool = False) -> Routine:
     """`c = a @ b` with products and sums each rounded: a chain that starts from 0, or with `add` from what `c` holds.
 
-    With `peeled`, the elements before the first multiple of four of C's elements in a row (if four follow) are summed up
-    differently: of GROUP products four are added one by one, and then the sum of the other four. `offset` is the number of C's elements
-    before this tile, which begins a row; -1 if there are no such elements.
+    With `peeled`, the elements before the first multiple of four of C's elements in a row (if four follow) are summed
+    up differently: of GROUP products four are added one by one, and then the sum of the other four. `offset` is the
+    number of C's elements before this tile, which begins a row; -1 if there are no such elements. A `full` tile has all
+    its columns.
     """
     r = Routine(f"chain{rows}x{vectors}{'p' if peeled else ''}", _TILE, lanes, aliased=False)
     k, a, down, along, b, step, c, width, columns, add, offset = r.arguments
@@ -223,7 +226,7 @@ def inner(type: str) -> Routine:
 
 
 # ---- operands --------------------------------------------------------------------------------------------------------
-# Columns of B become panels of `wide` columns, one behind the other: `k * wide` numbers, zeros where there is no column.
+# Columns of B become panels of `wide` columns, one behind the other: `k * wide` numbers, zeros beyond the last column.
 
 _PACK: Parameters = {"k": "i64", "columns": "i64", "b": "ptr", "step": "i64", "next": "i64", "panels": "ptr"}
 

@@ -97,24 +97,20 @@ def _planes(
     *pointers, plan, k = part.arguments
     r, n, lanes = part, Plan(part, plan, NAMES), vector.lanes
     rows, columns, first, last, area = n.rows, n.columns, n.first, n.last, n.height * n.width
+    stop = select(last - first >= half.lanes, last, first)  # the others are taken one by one
     with r.loop(k * n.turn, least((k + 1) * n.turn, n.planes)) as plane:
         here: list[Value] = []
         for (label, type), p in zip(arrays.items(), pointers):
             size = area if not here else rows * columns
             here.append(p if label in shared else r.at(p, plane * size, type))
         with r.loop(0, rows) as i:
-            with r.loop(0, first) as j:
-                r.invoke(single, *here, plan, i, j)
             with r.choice(last - first >= lanes) as (many, few):
                 with many, r.loop(first, last, lanes) as j:
                     r.invoke(vector, *here, plan, i, least(j, last - lanes))
-                with few, r.choice(last - first >= half.lanes) as (some, very_few):
-                    with some, r.loop(first, last, half.lanes) as j:
-                        r.invoke(half, *here, plan, i, least(j, last - half.lanes))
-                    with very_few, r.loop(first, last) as j:
-                        r.invoke(single, *here, plan, i, j)
-            with r.loop(last, columns) as j:
-                r.invoke(single, *here, plan, i, j)
+                with few, r.loop(first, stop, half.lanes) as j:
+                    r.invoke(half, *here, plan, i, least(j, stop - half.lanes))
+            with r.loop(0, first + columns - stop) as j:
+                r.invoke(single, *here, plan, i, select(j < first, j, j - first + stop))
     main = Routine(name, {**dict.fromkeys(arrays, "ptr"), "plan": "ptr"}, 0)
     n = Plan(main, main.arguments[-1], NAMES)
     main.parallel(part, (n.planes + n.turn - 1) // n.turn, *main.arguments)

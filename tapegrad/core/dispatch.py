@@ -341,7 +341,7 @@ def _call_arrays(op: Any, values: list, out: Any) -> Any:
         for k, t in enumerate(made):
             step = op if op.nout == 1 else Output(op, k)
             attach(tensors[0], t, step, (), kwargs, None if op.nout == 1 else "multi")
-    return _package(op, made)
+    return package(op, made)
 
 
 def _record_arrays(op: Any, tensors: list, attrs: tuple, made: list[Tensor], results: list[np.ndarray]) -> None:
@@ -389,7 +389,8 @@ def _refuse(op: Any, i: int, x: Any, expected: str) -> Any:
     raise TypeError(text)
 
 
-def _package(op: Any, made: list[Tensor]) -> Any:
+def package(op: Any, made: list[Tensor]) -> Any:
+    """What the caller gets of the results: one, a tuple, or a named one."""
     shown = made[: len(made) - op.hidden]
     if op.returns and len(shown) > 1:
         return result_type_of(op.name, op.returns[: len(shown)])(*shown)
@@ -461,7 +462,7 @@ def _write_outs(op: Any, tensors: list, results: list, out: Any) -> Any:
     for a, t in zip(shown, targets):  # one result may be converted on its way into out, several may not
         if len(shown) > 1 and isinstance(t, Tensor) and t.array.dtype != a.dtype:
             raise RuntimeError(message(f"{op.name}: out has another type", got=t.dtype, expected=dtypes.of(a.dtype)))
-    return _package(op, [write_out(op, tensors, a, t) for a, t in zip(results, targets)] + results[len(shown) :])
+    return package(op, [write_out(op, tensors, a, t) for a, t in zip(results, targets)] + results[len(shown) :])
 
 
 def _refuse_shared(op: Any, tensors: list, results: list, targets: list) -> None:

@@ -288,6 +288,8 @@ def _declare(body: Callable, method: bool | str, **options: Any) -> Any:
         function = paths.several_views(op)
     elif paths.fits_several(op):
         function = paths.several_arrays(op)
+    elif paths.fits_results(op):
+        function = paths.several_results(op)
     else:
         function = paths.general(op)
     op.function = function

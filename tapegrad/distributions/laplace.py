@@ -7,14 +7,12 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..ops.creation.types import finfo
 from ..shapes import Size
-from . import constraints
-from .distribution import Distribution
-from .utils import batch_of, broadcast_all
+from .location_scale import LocationScale
 
 __all__ = ["Laplace"]
 
 
-class Laplace(Distribution):
+class Laplace(LocationScale):
     """The Laplace distribution: density `exp(-|x - loc| / scale) / (2 scale)`.
 
     Args:
@@ -31,21 +29,8 @@ class Laplace(Distribution):
     tensor(-2.6931)
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-    _names = ("loc", "scale")
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(batch_of(self.loc, loc, scale), validate_args=validate_args)
-
     @property
     def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
         return self.loc
 
     @property

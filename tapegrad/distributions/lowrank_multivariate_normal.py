@@ -13,8 +13,8 @@ from ..ops.linalg.solve import solve_triangular
 from ..ops.shape.joining import broadcast_shapes
 from ..shapes import Size
 from . import constraints
+from .covariance import half_log_det, mahalanobis, times
 from .distribution import Distribution
-from .multivariate_normal import half_log_det, mahalanobis, times
 from .utils import lazy_property, standard_normal
 
 __all__ = ["LowRankMultivariateNormal"]

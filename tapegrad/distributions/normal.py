@@ -9,14 +9,14 @@ from ..core.tensor import Tensor
 from ..modes import no_grad
 from ..ops.random.draws import normal
 from ..shapes import Size
-from . import constraints
 from .exp_family import ExponentialFamily
-from .utils import batch_of, broadcast_all, standard_normal
+from .location_scale import LocationScale
+from .utils import standard_normal
 
 __all__ = ["Normal"]
 
 
-class Normal(ExponentialFamily):
+class Normal(LocationScale, ExponentialFamily):
     """The normal distribution: density `exp(-(x - loc)^2 / (2 scale^2)) / (scale sqrt(2 pi))`.
 
     Args:
@@ -33,22 +33,10 @@ class Normal(ExponentialFamily):
     tensor(-1.7371)
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-    _names = ("loc", "scale")
     _mean_carrier_measure = 0
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(batch_of(self.loc, loc, scale), validate_args=validate_args)
 
     @property
     def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
         return self.loc
 
     @property

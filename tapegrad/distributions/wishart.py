@@ -10,20 +10,20 @@ from ..core.tensor import Tensor
 from ..errors import message
 from ..ops.creation.ranges import arange
 from ..ops.creation.types import finfo
-from ..ops.linalg.cholesky import cholesky, cholesky_inverse, cholesky_solve
+from ..ops.linalg.cholesky import cholesky, cholesky_solve
 from ..ops.random.draws import randn
 from ..ops.shape.joining import broadcast_shapes
 from ..shapes import Size
 from . import constraints
 from .chi2 import Chi2
+from .covariance import OfCovariance, half_log_det
 from .exp_family import ExponentialFamily
-from .multivariate_normal import factor_of_inverse, half_log_det
-from .utils import lazy_property, multivariate_digamma, multivariate_lgamma, tensor_like, tril_places
+from .utils import multivariate_digamma, multivariate_lgamma, tensor_like, tril_places
 
 __all__ = ["Wishart"]
 
 
-class Wishart(ExponentialFamily):
+class Wishart(OfCovariance, ExponentialFamily):
     """The distribution of `sum of x x^T` over df normal vectors x of covariance V, continued to real df.
 
     Args:
@@ -70,17 +70,11 @@ class Wishart(ExponentialFamily):
         matrices = {
             "covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril
         }  # fmt: skip
-        given = [name for name, matrix in matrices.items() if matrix is not None]
-        if len(given) != 1:
-            what = "Wishart: exactly one of covariance_matrix, precision_matrix and scale_tril is needed"
-            raise AssertionError(message(what, got=" and ".join(given) or "none of them"))
-        matrix: Any = matrices[given[0]]
-        if matrix.dim() < 2:
-            raise ValueError(message(f"Wishart: {given[0]} has at least two dimensions", got=tuple(matrix.shape)))
+        name, matrix = self._given(AssertionError, matrices)
         df = tensor_like(df, matrix)
         batch, event = broadcast_shapes(matrix.shape[:-2], df.shape), matrix.shape[-2:]
         self.df = df.expand(batch)
-        setattr(self, given[0], matrix.expand(batch + event))
+        setattr(self, name, matrix.expand(batch + event))
         if (self.df <= event[-1] - 1).any():
             what = "Wishart: df must be above the number of rows minus 1"
             raise ValueError(message(what, got=self.df, expected=f"above {event[-1] - 1}"))
@@ -88,34 +82,13 @@ class Wishart(ExponentialFamily):
         super().__init__(batch, event, validate_args=validate_args)
         if (self.df < event[-1]).any():
             warnings.warn("Wishart: samples are nearly singular where df is below the number of rows", stacklevel=2)
-        if scale_tril is not None:
-            self._unbroadcasted_scale_tril = scale_tril
-        else:
-            self._unbroadcasted_scale_tril = (cholesky if precision_matrix is None else factor_of_inverse)(matrix)
+        self._factor(name, matrix)
         self._dist_chi2 = Chi2(self.df.unsqueeze(-1) - arange(event[-1], dtype=matrix.dtype).expand(batch + event[-1:]))
 
     def _expand_rest(self, new: Any, batch_shape: Size) -> None:
-        new._unbroadcasted_scale_tril = self._unbroadcasted_scale_tril
+        super()._expand_rest(new, batch_shape)
         new._event_shape = self._event_shape
         new._dist_chi2 = self._dist_chi2.expand(batch_shape + self._event_shape[-1:])
-
-    def _whole(self, matrix: Tensor) -> Tensor:
-        return matrix.expand(self._batch_shape + self._event_shape)
-
-    @lazy_property
-    def scale_tril(self) -> Tensor:  # type: ignore[no-redef]
-        """The Cholesky factor of V."""
-        return self._whole(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self) -> Tensor:  # type: ignore[no-redef]
-        """V."""
-        return self._whole(self._unbroadcasted_scale_tril @ self._unbroadcasted_scale_tril.mT)
-
-    @lazy_property
-    def precision_matrix(self) -> Tensor:  # type: ignore[no-redef]
-        """The inverse of V."""
-        return self._whole(cholesky_inverse(self._unbroadcasted_scale_tril))
 
     @property
     def mean(self) -> Tensor:

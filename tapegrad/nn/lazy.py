@@ -69,10 +69,21 @@ class LazyModuleMixin:
         super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[misc]
 
 
+class _Lazy(LazyModuleMixin):
+    """A lazy module that learns one size, the attribute `learned`."""
+
+    learned: str
+
+    def reset_parameters(self: Any) -> None:
+        """Draw new initial values, if the shapes are known."""
+        if not self.has_uninitialized_params() and getattr(self, self.learned) != 0:
+            super().reset_parameters()  # type: ignore[misc]
+
+
 # ---- linear ----------------------------------------------------------------------------------------------------------
 
 
-class LazyLinear(LazyModuleMixin, Linear):
+class LazyLinear(_Lazy, Linear):
     """A `Linear` that learns `in_features` from its first input.
 
     Args:
@@ -90,6 +101,7 @@ class LazyLinear(LazyModuleMixin, Linear):
     """
 
     cls_to_become = Linear
+    learned = "in_features"
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(0, 0, False)
@@ -97,11 +109,6 @@ class LazyLinear(LazyModuleMixin, Linear):
         self.out_features = out_features
         if bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
-
-    def reset_parameters(self) -> None:
-        """Draw new initial values, if the shapes are known."""
-        if not self.has_uninitialized_params() and self.in_features != 0:
-            super().reset_parameters()
 
     def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
         """Take `in_features` from an input."""
@@ -119,18 +126,15 @@ class LazyLinear(LazyModuleMixin, Linear):
 # ---- convolution -----------------------------------------------------------------------------------------------------
 
 
-class _LazyConvMixin(LazyModuleMixin):
+class _LazyConvMixin(_Lazy):
     """A convolution that learns `in_channels` from its first input."""
+
+    learned = "in_channels"
 
     def _forget_shapes(self: Any, device: Any, dtype: Any) -> None:
         for name in ("weight", "bias"):
             if getattr(self, name) is not None:
                 setattr(self, name, UninitializedParameter(device=device, dtype=dtype))
-
-    def reset_parameters(self: Any) -> None:
-        """Draw new initial values, if the shapes are known."""
-        if not self.has_uninitialized_params() and self.in_channels != 0:
-            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self: Any, input: Tensor, *rest: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Take `in_channels` from an input."""
@@ -242,8 +246,10 @@ class LazyConvTranspose3d(_LazyConvTranspose, conv.ConvTranspose3d):
 # ---- normalisation ---------------------------------------------------------------------------------------------------
 
 
-class _LazyNorm(LazyModuleMixin):
+class _LazyNorm(_Lazy):
     """A batch or instance norm that learns `num_features` from its first input."""
+
+    learned = "num_features"
 
     def __init__(
         self: Any,
@@ -266,11 +272,6 @@ class _LazyNorm(LazyModuleMixin):
             self.register_buffer("running_mean", UninitializedBuffer(**made))
             self.register_buffer("running_var", UninitializedBuffer(**made))
             self.register_buffer("num_batches_tracked", tensor(0))
-
-    def reset_parameters(self: Any) -> None:
-        """Reset statistics, weights and biases, if the shapes are known."""
-        if not self.has_uninitialized_params() and self.num_features != 0:
-            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self: Any, input: Tensor) -> None:  # type: ignore[override]
         """Take `num_features` from an input."""

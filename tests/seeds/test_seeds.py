@@ -17,14 +17,17 @@ from types import ModuleType
 
 import pytest
 
+from tapegrad.codegen import jit
+
 # the comparison with torch installed (.ci/run) takes all 60,000 images; otherwise 6,400 of them show the same
 FULL = bool(os.environ.get("TAPEGRAD_REQUIRE_TORCH"))
 TEXTS = re.compile(r"grad_fn=<\w+>|<\w+Backward\d object|requires_grad=True|torch\.Size\([^)]*\)|Parameter containing:")
 
 # A loss that 350 steps shrink from 1e7 to 8e-4, where float32 rounding is all that is left of it. PyTorch 2.13 prints
 # 0.00079795 as recorded, 0.00080062 with MKL_CBWR=AVX2 (0.33 % off, three times the tolerance) and 0.00079891 with
-# ATEN_CPU_CAPABILITY=default; the same program with products in float64 gives 0.00079990.
-CHAOTIC = {"seed_002": {53}}
+# ATEN_CPU_CAPABILITY=default; the same program with products in float64 gives 0.00079990. Generated products are
+# PyTorch's to the bit, and so is this loss with them.
+CHAOTIC = {} if jit.available() else {"seed_002": {53}}
 
 
 def _run_seeds(shared: Path) -> ModuleType:

@@ -143,13 +143,18 @@ def _read(x: Array, s: Shape, real: str) -> tuple[int, Array, Source]:
     return at, room, source
 
 
-def _offsets(s: Shape, source: Source) -> Array:
-    """How far the input of each tap (channel, row, column) is from that of the first."""
+def _offsets(s: Shape, source: Source, by_rows: bool = False) -> Array:
+    """How far the input of each tap is from that of the first; taps are (channel, row, column) or (row, channel, ...)."""
     (sh, sw), (fh, fw), area = s.stride, source.phases, source.height * source.row
     rows = np.array([fh.index(t % sh) * len(fw) * area + t // sh * source.row for t in s.reach[0]])
     columns = np.array([fw.index(t % sw) * area + t // sw for t in s.reach[1]])
     channels = np.arange(s.channels) * source.channel
-    return np.ascontiguousarray((channels[:, None, None] + rows[:, None] + columns).reshape(-1), np.int64)
+    return _ordered(channels[:, None, None] + rows[:, None] + columns, by_rows)
+
+
+def _ordered(taps: Array, by_rows: bool) -> Array:
+    """Numbers of the taps (channel, row, column) one after the other, or by rows first."""
+    return (taps.swapaxes(0, 1) if by_rows else taps).astype(np.int64).reshape(-1)
 
 
 # ---- the output ------------------------------------------------------------------------------------------------------
@@ -219,7 +224,32 @@ def _entries(s: Shape, source: Source, together: int, lanes: int, high: int, gap
         first[:, head + 2 * q + 1] = np.minimum(
             (piece <= q).sum(1), lanes - len(spare) * (np.arange(vectors) == vectors - 1)
         )
+    table[:, 6] = s.depth
     return table, pieces
+
+
+def _skip_zeros(s: Shape, table: Array, row: Array, high: int) -> bool:
+    """Leave out the taps of rows above and below the image; whether that is worth another order of the taps.
+
+    Args:
+        s: the convolution.
+        table: of `_entries`, to be completed.
+        row: of each position, -1 where it is none.
+        high: positions of a tile.
+    """
+    row = np.concatenate([row, np.full(-len(row) % high, -1)])[: len(table) * high].reshape(-1, high)
+    each, lines = s.depth // len(s.reach[0]), []
+    for reach in s.reach[0]:
+        place = row * s.stride[0] + reach - s.low[0]
+        lines.append(((place >= 0) & (place < s.sizes[0]) & (row >= 0)).any(1))
+    seen = np.stack(lines, 1)  # (tiles, rows of the kernel)
+    begin, end = seen.argmax(1), len(lines) - seen[:, ::-1].argmax(1)
+    end = np.where(seen.any(1), end, begin + 1)
+    if (end - begin).sum() > 0.97 * seen.size:
+        return False
+    vectors = len(table) // len(seen)
+    table[::vectors, 5], table[::vectors, 6] = begin * each, end * each
+    return True
 
 
 def _manner(s: Shape, source: Source, lanes: int) -> tuple[bool, bool]:
@@ -261,15 +291,17 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
     if used < 0.4 or s.out[1] < MANY:
         return None
     table, pieces = _entries(s, source, together, lanes, high, gaps)
-    kernel = conv.output(real, lanes, 0 if in_place else pieces)
+    groups, taps, panels = s.images // together, s.depth, len(table) // conv.VECTORS
+    safe = groups if source.copied else groups - 1 if source.row >= lanes else 0
+    heights = tuple(h for h in (conv.ROWS, 2, 1) if (s.rows >= h if h == conv.ROWS else s.rows & h))
+    pieces = 0 if in_place else pieces
+    kernel = conv.output(real, lanes, pieces, pieces > 0 and safe < groups, heights)
     if kernel is None:
         return None
-    groups, taps, panels = s.images // together, s.depth, len(table) // conv.VECTORS
     work = together * s.positions * s.rows * taps
     chunks = min(max(1, -(-PARTS // (groups * s.groups))), max(1, int(work // TURN)), panels)
     per = -(-panels // chunks)
     chunks = -(-panels // per)
-    safe = groups if source.copied else groups - 1 if source.row >= lanes else 0
     most = NEAR * len(s.taps[1]) if in_place else conv.depth(lanes, 4 if real == "float" else 8)
     plan = plan_of(
         conv.OUTPUT,
@@ -283,10 +315,10 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
     return kernel, *plan
 
 
-def _places(s: Shape, steps: Sizes) -> Array:
-    """How far the weight of each tap (channel, row, column) is from that of the first."""
+def _places(s: Shape, steps: Sizes, by_rows: bool = False) -> Array:
+    """How far the weight of each tap is from that of the first, as in `_offsets`."""
     found = np.arange(s.channels)[:, None, None] * steps[1] + np.array(s.taps[0])[:, None] * steps[2]
-    return np.ascontiguousarray((found + np.array(s.taps[1]) * steps[3]).reshape(-1), np.int64)
+    return _ordered(found + np.array(s.taps[1]) * steps[3], by_rows)
 
 
 def _planes_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Callable, Array, list[Array]] | None:
@@ -448,7 +480,7 @@ def _weight_plan(s: Shape, source: Source, real: str) -> tuple[Callable, Array, 
         planes = codegen.depthwise.weight(real, lanes if s.out[1] >= lanes else lanes // 2)
         return None if planes is None else (planes, *_planes(s, source, (0,) * 5), 0)
     wide = 1 if s.rows <= lanes else 2
-    taps = 8 if wide == 1 else min((6, 5, 4), key=lambda t: (-(-depth // t) * max(2 * t, 8.5), -t))
+    taps = 8 if wide == 1 else min((6, 5), key=lambda t: -(-depth // t) * t)  # 12 sums; 10 for 9 taps
     kernel = codegen.conv_weight.weight(real, lanes, wide, taps)
     if kernel is None:
         return None

@@ -58,14 +58,18 @@ def _kernel(name: str, dtype: np.dtype) -> Callable[..., None] | None:
     return codegen.jit.function(routines, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *numbers])
 
 
-def _fill(gen: Generator, name: str, count: int, dtype: np.dtype, *numbers: float) -> np.ndarray | None:
-    if dtype not in _REAL or count < (FEW if "jit" in vars(codegen) else LARGE):  # the numbers are the same
+def _fill(
+    gen: Generator, name: str, count: int, dtype: np.dtype, *numbers: float, few: int | None = None
+) -> np.ndarray | None:
+    few = few or (FEW if "jit" in vars(codegen) else LARGE)  # the numbers are the same
+    if dtype not in _REAL or count < few:
         return None
     kernel = _kernel(name, dtype)
     if kernel is None:
         return None
     out = np.empty(count, dtype)
-    with gen.state_address() as state:
+    lock, state = gen.state_in_memory()
+    with lock:  # another thread may draw from it too
         kernel(state, out.__array_interface__["data"][0], count, *numbers)
     return out
 
@@ -78,11 +82,16 @@ def uniform(gen: Generator, count: int, dtype: np.dtype, low: float, high: float
     return _fill(gen, "uniform", count, dtype, float(kind(high) - kind(low)), float(kind(low)), float(kind(high)))
 
 
-def normal(gen: Generator, count: int, dtype: np.dtype, mean: float, std: float) -> np.ndarray | None:
-    """Normal float32 numbers in blocks of 16, as many as there are whole ones; None if NumPy is to draw."""
+def normal(
+    gen: Generator, count: int, dtype: np.dtype, mean: float, std: float, few: int | None = None
+) -> np.ndarray | None:
+    """Normal float32 numbers in blocks of 16, as many as there are whole ones; None if NumPy is to draw.
+
+    `few` is the smallest count, if it is not the usual one.
+    """
     if dtype != FLOAT32 or max(abs(mean), abs(std)) > 2.0**100:
         return None
-    return _fill(gen, "normal", count // 16 * 16, dtype, std, mean)
+    return _fill(gen, "normal", count // 16 * 16, dtype, std, mean, few=few)
 
 
 def bernoulli(gen: Generator, p: float, count: int, dtype: np.dtype, one: float = 1.0) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """Products of matrices on the CPU: generated code (`codegen.gemm`) for larger ones, NumPy's BLAS for the others.
 
-Which of the two computes depends on shapes and dtypes alone. Generated products of float32 are PyTorch's to the bit where
-PyTorch takes MKL's AVX2 code (see the Note there); `bench/kernels.py --products` compares their times.
+Which of the two computes depends on shapes and dtypes alone. Generated products of float32 are PyTorch's to the bit
+where PyTorch takes MKL's AVX2 code (see the Note there); `bench/kernels.py --products` compares their times.
 
 `np.dot` and `np.matmul` call the same BLAS. For two matrices `dot` starts 1 to 2 us sooner, copies operands whose
 strides BLAS cannot take (`matmul` then loops without BLAS, 100 times slower), and is 3 times faster where the inner
@@ -35,6 +35,7 @@ SHARED = 1 << 22  # multiplications from which on NumPy's product is cut into pa
 PANEL = 1 << 21  # multiplications of a panel, at least
 MOST = 16  # panels
 _REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+_UNKNOWN = (None, None)
 _kernels: dict[np.dtype, tuple[np.ufunc | None, np.ndarray]] = {}  # and an empty matrix: nothing is added
 
 
@@ -62,9 +63,11 @@ def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if n <= 2 and x.ndim <= 2:
         if not x.ndim or not n:
             raise ValueError("operands without dimensions")
-        if x.size * y.size >= LARGE:
-            if n == 2 and x.ndim == 2:
-                return _product(x, y)
+        if n == 2 and x.ndim == 2:
+            if x.shape[0] * y.size >= LARGE:
+                kernel, none = _kernels.get(x.dtype, _UNKNOWN)
+                return _product(x, y) if kernel is None or x.dtype != y.dtype else kernel(x, y, none)
+        elif x.size * y.size >= LARGE:
             return _product(np.atleast_2d(x), y if n == 2 else y[:, None]).reshape(x.shape[:-1] + y.shape[1:])
         found = np.dot(x, y)
         return found if found.__class__ is np.ndarray else np.array(found)
@@ -79,10 +82,10 @@ def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _product(x: np.ndarray, y: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     """The products of (stacks of) matrices, plus `start` if that is given: (m, n), a row of it, or a stack of them."""
-    work = math.prod(x.shape) * y.shape[-1]
+    work = x.size * y.shape[-1]
     if y.ndim > x.ndim:
         work *= math.prod(y.shape[:-2])
-    if work >= LARGE and x.dtype is y.dtype:
+    if work >= LARGE and x.dtype == y.dtype:
         known = _kernels.get(x.dtype)
         kernel, none = _kernel(x.dtype) if known is None else known
         if kernel is not None:

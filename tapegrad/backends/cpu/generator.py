@@ -6,8 +6,7 @@ Reference: Matsumoto, Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -79,12 +78,10 @@ class Generator:
         """The next n 32-bit words of the stream, as uint64."""
         return self._bits.random_raw(n)
 
-    @contextmanager
-    def state_address(self) -> Iterator[int]:
-        """Where the state is in memory: 624 words and the position of the next; nobody else draws meanwhile."""
+    def state_in_memory(self) -> tuple[Any, int]:
+        """A lock to hold while the state is used, and its address: 624 words and the position of the next."""
         stream = self._bits
-        with stream.lock:
-            yield stream.ctypes.state_address
+        return stream.lock, stream.ctypes.state_address
 
     def get_state(self) -> np.ndarray:
         """The state as 5056 bytes (uint8) in PyTorch's layout: either package continues from the other's."""

@@ -28,7 +28,8 @@ from .elementwise import FLOAT32, FUNCTIONS, HALVES
 
 # Elements of one piece: arrays that do not fit the last-level cache are read and written once, and calls cost little
 # beside the work. A step for one parameter of a million elements, on one core with 32 MiB of last-level cache, took
-# Adam 3.1 ms with 32768, 2.5 with 65536, 2.4 with 262144 (torch 3.0) and SGD 0.69, 0.45, 0.38 (torch 0.25).
+# Adam 3.1 ms with 32768, 2.5 with 65536, 2.4 with 262144 (torch 3.0) and SGD 0.69, 0.45, 0.38 (torch 0.25); since
+# there is `axpby`, 1.8 and 0.33 with the last.
 PIECE = 262144
 # From here, threads take a part each: Adam's 2.3 ms became 1.7 with two of them (torch's two: 2.2). Small pieces pass
 # the interpreter's lock back and forth too often: 3.3 ms with pieces of 16384.
@@ -77,10 +78,17 @@ class Update:
         fixed, kept = self._numbers(*values)
         return [np.array(value, working) for value in fixed], kept
 
-    def _piece(self, body: _Body) -> Piece:
+    @property
+    def source(self) -> str:
+        """The text of the function for small arrays."""
+        return self._text(self._small)
+
+    def _text(self, body: _Body) -> str:
         names = [f"{name}_" for name in self.arrays] + body.temporaries
-        source = _source("piece", [*names, "numbers"], body.lines, {"numbers": list(self.fixed.names.values())})
-        return Piece(_functions(source)["piece"], len(body.temporaries))
+        return _source("piece", [*names, "numbers"], body.lines, {"numbers": list(self.fixed.names.values())})
+
+    def _piece(self, body: _Body) -> Piece:
+        return Piece(_functions(self._text(body))["piece"], len(body.temporaries))
 
     def parts(self, fuse: int) -> Parts:
         """The update as a whole, and in three parts for parameters whose state lies side by side in buffers.

@@ -174,6 +174,7 @@ def normal(
 
     ragged = count % 16
     blocks = drawing.normal(gen, count, dtype, shift, scale)
+    compiled = blocks is not None
     if blocks is None:
         blocks = _draw(gen, (count - ragged,), width, dtype, make)
     if not ragged:
@@ -182,7 +183,8 @@ def normal(
     out[:-ragged] = blocks
     if dtype == work:
         gen.words(width * ragged)
-    out[-16:] = _cast(make(gen.words(width * 16)), dtype)
+    last = drawing.normal(gen, 16, dtype, shift, scale, few=16) if compiled else None
+    out[-16:] = _cast(make(gen.words(width * 16)), dtype) if last is None else last
     return out.reshape(shape)
 
 

@@ -15,7 +15,7 @@ from .halves import wide
 from .reduce import ordered
 
 Array = np.ndarray
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+FLOAT32, FLOAT64, INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 LARGE = 16384  # elements; below, elementwise functions are NumPy's
 
 
@@ -196,6 +196,9 @@ def nll_backward(g: Array, target: Array, w: Array | None, shape: tuple, reducti
     return _narrow(dx, g)
 
 
+_CROSS_ENTROPY = (("riddrr", "(r,n),(r),(3)->(2),(r),(3,r)"), ("rirddrr", "(r,n),(r),(n),(3)->(2),(r),(3,r)"))
+
+
 def cross_entropy(
     x: Array, target: Array, weight: Array | None, ignore: int, reduction: str, smoothing: float
 ) -> tuple[Array, Array] | None:
@@ -205,22 +208,22 @@ def cross_entropy(
     parts are its largest number, the logarithm of the sum of `exp(x - largest)`, and the factor of its loss in the
     result: its weight, 0 if it is ignored, for a mean divided by their sum. Weights and smoothing exclude each other.
     """
-    rows = wide(x)
-    settings = fused.numbers(FLOAT64, ignore, reduction == "mean", smoothing)
+    rows, plain = wide(x), x.ndim == 2
     options = weight is not None, smoothing > 0
-    signature = f"(r,n),(r),{'(n),' * options[0]}(3)->(2),(r),(3,r)"
-    types = f"ri{'r' * options[0]}ddrr"
-    kernel = fused.ufunc("rows", "cross_entropy", rows, types, signature, 3, *options)
+    kernel = fused.ufunc("rows", "cross_entropy", rows, *_CROSS_ENTROPY[options[0]], 3, *options)
     if kernel is None:
         return _cross_entropy(x, rows, target, weight, ignore, reduction, smoothing)
+    settings = fused.numbers(FLOAT64, ignore, reduction == "mean", smoothing)
     weights = () if weight is None else (np.ascontiguousarray(weight, rows.dtype),)
-    flat = _last(rows, class_axis(x)).reshape(-1, x.shape[class_axis(x)])
-    classes = target.reshape(-1).astype(np.int64, copy=False)
+    flat, classes = _last(rows, class_axis(x)), target if target.dtype == INT64 else target.astype(INT64)
+    if not plain:
+        flat, classes = flat.reshape(-1, x.shape[class_axis(x)]), classes.reshape(-1)
     totals, losses, parts = kernel(flat, classes, *weights, settings)
-    if totals[1]:
+    total, wrong = totals.tolist()
+    if wrong:
         return None
-    loss = losses.reshape(target.shape) if reduction == "none" else totals[0]
-    return np.asarray(loss, x.dtype), parts.reshape(3, *target.shape)
+    loss = losses.reshape(target.shape) if reduction == "none" else total
+    return np.array(loss, x.dtype), parts if plain else parts.reshape(3, *target.shape)
 
 
 def _cross_entropy(
@@ -259,7 +262,7 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, parts: Array, smoo
             dx = np.where(factor == 0, rows.dtype.type(0), dx * factor)
         add_picked(dx, safe, factor.squeeze(axis) * -(1 - smoothing))
         return _narrow(dx, x)
-    found = kernel(_last(rows, axis), target.astype(np.int64, copy=False), *parts, g_wide, settings)
+    found = kernel(_last(rows, axis), target.astype(INT64, copy=False), *parts, g_wide, settings)
     if axis != found.ndim - 1:
         found = np.ascontiguousarray(np.moveaxis(found, -1, axis))
     return _narrow(found, x)
