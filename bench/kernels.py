@@ -93,6 +93,7 @@ def rates(sides: dict[str, Callable[[], Any]], work: float, rounds: int) -> dict
     least = dict.fromkeys(sides, float("inf"))
     for _ in range(rounds):
         for name, side in sides.items():
+            time.sleep(0.01)  # the threads of the side before wait for work by spinning, on a core that this one needs
             for _ in range(repeat):
                 start = time.perf_counter()
                 side()

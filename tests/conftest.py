@@ -2,6 +2,7 @@
 
 TAPEGRAD_REQUIRE_TORCH=1   a test that compares with torch must run: its skip fails
 TAPEGRAD_REQUIRE_SHARED=1  ../shared must be there: a test that needs it fails without it
+TAPEGRAD_DEBUG=poison      memory that was not written is NaN (`tapegrad/backends/cpu/poison.py`)
 CI=1                       hypothesis draws the same examples every time
 """
 
@@ -21,6 +22,8 @@ REQUIRE_TORCH = "TAPEGRAD_REQUIRE_TORCH"
 REQUIRE_SHARED = "TAPEGRAD_REQUIRE_SHARED"
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parent.parent / "shared"
+
+os.environ.pop("TAPEGRAD_DEBUG", None)  # tests of fresh processes, of what they import, are about usual ones
 
 hypothesis.settings.register_profile("tapegrad", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 hypothesis.settings.load_profile("tapegrad")

@@ -168,6 +168,11 @@ LOSSES = {
         case(X, np.sign(Y), r, expect=lambda x, t, r: reduce(np.log1p(np.exp(-t * x)), r), fixed=(1,))
         for r in ("none", "mean")
     ],
+    "_soft_margin": [case(X, np.sign(Y), expect=lambda x, t: np.log1p(np.exp(-t * x)))],
+    "_bce_logits": [case(X, TARGET, expect=lambda x, t: np.log1p(np.exp(x)) - t * x)],
+    "_bce_logits_weighted": [
+        case(X, TARGET, UNIT[0], expect=lambda x, t, w: (1 - t) * x + (1 + (w - 1) * t) * np.log1p(np.exp(-x)))
+    ],
     "nll_loss": [
         case(ROWS, CLASSES, expect=nll, through=F.nll_loss),
         case(VOLUME, VOLUME_CLASSES, WEIGHTS, reduction="none", expect=nll, through=F.nll_loss, fixed=(2,)),

@@ -112,7 +112,15 @@ def test_large_halves_are_computed_as_small_ones(dtype):
         if function not in (torch.add, torch.mul, torch.maximum, torch.lt):
             exact, found = (t[:1000] for t in (function(x[:1000], y[:1000]), found))
         assert torch.equal(found, exact.to(found.dtype))
-    for function in (torch.neg, torch.exp, torch.isnan, lambda t: t * scalar, lambda t: t < 0.25, lambda t: 2 - t):
+    for function in (
+        torch.neg,
+        torch.abs,
+        torch.exp,
+        torch.isnan,
+        lambda t: t * scalar,
+        lambda t: t < 0.25,
+        lambda t: 2 - t,
+    ):
         found = function(x)
         assert torch.equal(found, function(wide).to(found.dtype))
         column = function(x[:300000].view(2, -1).t())  # not contiguous

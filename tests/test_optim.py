@@ -482,7 +482,7 @@ def in_parts(update, own, numbers, fuse):
     g = g.copy()
     for i in range(len(p) if gather is not None else 0):
         gather(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
-    middle(None if fuse == 2 else g, state, numbers, temporaries)
+    middle(g, state, numbers, temporaries)
     for i in range(len(p)):
         scatter(p[i], g[i], [s[i] for s in state], numbers, [t[i] for t in temporaries])
 
@@ -555,6 +555,22 @@ def test_layout_and_size_do_not_matter(name):
     for piece in (64, 10**6):
         np.testing.assert_array_equal(run(lambda t: t.t().contiguous().t(), piece), plain)
         np.testing.assert_array_equal(run(lambda t: torch.stack([t, t], 2)[:, :, 1], piece), plain)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_axpby_has_the_bits_of_products_and_a_sum(dtype):
+    function = backend.axpby.axpby()
+    if function is None:
+        pytest.skip("NumPy's BLAS has no axpby that rounds as NumPy does")
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal(2).astype(dtype)
+    for n in (0, 1, 7, 33, 5000):
+        x, y = rng.standard_normal((2, n + 3)).astype(dtype)
+        for start in range(3):
+            expected, result = a * x + b * y, y.copy()
+            function(a, x[start : start + n], b, result[start : start + n])
+            np.testing.assert_array_equal(result[start : start + n], expected[start : start + n])
+            assert (result[start + n :] == y[start + n :]).all()
 
 
 # ---- state side by side ------------------------------------------------------------------------------------------

@@ -98,9 +98,7 @@ def test_threads_change_no_bit(kind):
     found = []
     for n in (1, 2):
         torch.set_num_threads(n)
-        back = layer(kind, steps, *ours, gs, data=False)
-        states = back[1 : 3 if kind == "lstm" else 2]  # products of whole matrices are another kernel's
-        found.append([*layer(kind, steps, *ours), *states, back[-1], back[-2]])
+        found.append([*layer(kind, steps, *ours), *layer(kind, steps, *ours, gs)])
     for a, b in zip(*found):
         assert (a == b).all()
 

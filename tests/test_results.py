@@ -75,6 +75,7 @@ def test_methods_as_functions():
     x = torch.tensor([-1.0, 4.0])
     assert torch.abs_(x) is x and torch.sqrt_(x).tolist() == [1, 2] and torch.clamp_(x, max=1.5).tolist() == [1, 1.5]
     assert torch.abs_ is torch.abs_ and {"abs_", "vander", "GradScaler"} <= {*dir(torch)}
+    assert torch.tensor([1.0, 2.0]).less_equal_(1).tolist() == [1, 0]
     assert torch.is_nonzero(torch.ones(1)) and torch.get_device(x) == -1 and torch.is_same_size(x, x + 1)
     with pytest.raises(TypeError, match="tensor"):
         torch.abs_(1)

@@ -1,4 +1,4 @@
-"""The gradient of a convolution's weight, and the copy of an input with its padding; see the head of `conv`.
+"""The gradient of a convolution's weight, the copy of an input with its padding, columns put together; see `conv`.
 
 `w[o, k] = sum over positions of g[position, o] x[position + offsets[k]]`: a tile is two vectors of output channels
 times `taps` taps, its sums stay in registers while it passes over some 256 positions. `g` is transposed for these
@@ -8,6 +8,7 @@ are summed by themselves and then added up, which is also more exact than one lo
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable
 
@@ -245,3 +246,39 @@ def _cells(r: Routine, row: Value, to: Value, first: Value, after: Value, step: 
                 r.store(r.pick(low, high, order), r.at(to, at, real))
         with single, r.loop(first, after) as c:
             r.store(r.load(r.at(row, c * step, real), real, 0), r.at(to, c, real))
+
+
+# ---- columns put together --------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def zipped(real: str, lanes: int) -> Callable[..., None] | None:
+    """The kernel (x, y, out, planes, rows, width, plane, row, turn): rows of `out` from the columns of x and y in turn.
+
+    `width` is that of a row of `out`, x has one column more than y if it is odd; `plane` and `row` are how far planes
+    and rows of `out` are apart. A turn takes `turn` planes.
+    """
+    names = dict.fromkeys(("x", "y", "out"), "ptr")
+    names |= dict.fromkeys(("planes", "rows", "width", "plane", "row", "turn"), "i64")
+    r = part_of("planes", names, lanes)
+    x, y, out, planes, rows, width, plane, row, turn, k = r.arguments
+    low, high = (width + 1) // 2, width // 2
+    first = [j // 2 + lanes * (j % 2) for j in range(lanes)]
+    with r.loop(k * turn, least((k + 1) * turn, planes)) as p, r.loop(0, rows) as i:
+        xs, ys = r.at(x, (p * rows + i) * low, real), r.at(y, (p * rows + i) * high, real)
+        to = r.at(out, p * plane + i * row, real)
+        with r.choice(high >= lanes) as (many, few):
+            with many, r.loop(0, high, lanes) as j:
+                at = least(j, high - lanes)
+                a, b = r.load(r.at(xs, at, real), real), r.load(r.at(ys, at, real), real)
+                r.store(r.pick(a, b, first), r.at(to, at * 2, real))
+                r.store(r.pick(a, b, [f + lanes // 2 for f in first]), r.at(to, at * 2 + lanes, real))
+            with few, r.loop(0, high) as j:
+                r.store(r.load(r.at(xs, j, real), real, 0), r.at(to, j * 2, real))
+                r.store(r.load(r.at(ys, j, real), real, 0), r.at(to, j * 2 + 1, real))
+        with r.when(low > high):
+            r.store(r.load(r.at(xs, high, real), real, 0), r.at(to, high * 2, real))
+    main = Routine("zipped", names, 0)
+    planes, turn = main.arguments[3], main.arguments[8]
+    main.parallel(r, (planes + turn - 1) // turn, *main.arguments)
+    return jit.function([main, r], [ADDRESS] * 3 + [ctypes.c_int64] * 6)

@@ -36,7 +36,7 @@ GRAIN = 1 << 20  # multiplications of a part for one thread: some 20 us
 MOST = 32  # parts that a product is cut into, if its blocks are not too large then
 ROWS = 96  # of a block
 CHUNK = 4  # panels of B that are packed at a time: 48 KiB, with a cache line's or more of each row
-ROOM = 18816  # numbers of A that are packed: ROWS times DEPTH and a little more
+ROOM = 75264  # bytes of A that are packed: ROWS times DEPTH floats and a little more
 FEWEST = 96  # rows of a part, so that packing B pays
 NARROW, LOW = 12, 4  # fewer columns, or rows: products of single rows
 STREAMS = 16  # rows of B that a single row's product reads side by side,
@@ -58,6 +58,11 @@ class Shape(NamedTuple):
     def wide(self) -> int:
         """Columns of a tile."""
         return self.vectors * self.lanes
+
+    @property
+    def room(self) -> int:
+        """Numbers of A that are packed."""
+        return ROOM // SIZES[self.type]
 
 
 def shape(type: str, lanes: int) -> Shape:
@@ -153,7 +158,7 @@ class _Writer:
         chunk = CHUNK * s.wide
         r = Routine(name, _BLOCK, 0, aliased=False)
         m, n, k, a, am, ak, b, bk, bn, c, cm, add, offset = r.arguments
-        room, strips = r.room(chunk * DEPTH, s.type), r.room(ROOM + s.lanes, s.type)
+        room, strips = r.room(chunk * DEPTH, s.type), r.room(s.room + s.lanes, s.type)
         depth = r.lift(DEPTH, "i64")
         if fused:
             depth = select((k > DEPTH) & (k < 2 * DEPTH), k // 2, depth)
@@ -164,7 +169,7 @@ class _Writer:
             steps = least(depth, k - at)
             left.value = r.bytes_on(a, at * ak)
             if fused:
-                fits = (m // s.rows + 1) * (depth * s.rows + s.lanes) <= ROOM
+                fits = (m // s.rows + 1) * (depth * s.rows + s.lanes) <= s.room
                 with r.when((am == size) & (ak != size) & (n > s.wide) & fits):
                     r.invoke(self.strips, m, steps, left.value, ak, strips)
                     left.value, row.value = strips, r.lift(size, "i64")
@@ -305,7 +310,7 @@ def _cuts(r: Routine, s: Shape, m: Value, n: Value, k: Value, kind: Value, acros
     columns = (panels + groups - 1) // groups * s.wide
     groups = (n + columns - 1) // columns
     blocks = least((want + groups - 1) // groups, lines)
-    most = select(across, r.lift_one(ROOM) // least(k, DEPTH) // s.rows * s.rows - s.rows, ROWS)
+    most = select(across, r.lift_one(s.room) // least(k, DEPTH) // s.rows * s.rows - s.rows, ROWS)
     rows = least(((m + blocks - 1) // blocks + s.rows - 1) // s.rows * s.rows, select(most > 0, most, ROWS))
     per = groups * ((m + rows - 1) // rows)
     each = select(per > 1, 1, r.lift_one(GRAIN) // (work + 1) + 1)

@@ -34,7 +34,7 @@ from ..ir import expr
 from . import llvm, pool
 from .routine import Routine, entry, module
 
-VERSION = 1  # of what follows from a program's text: raise it when the machine code would differ
+VERSION = 2  # of what follows from a program's text: raise it when the machine code would differ
 MAGIC = b"tapegrad kernel\n"
 _TYPES: dict[str, np.dtype] = {"float": np.dtype(np.float32), "double": np.dtype(np.float64), "i1": np.dtype(np.bool_)}
 NAMES = {dtype: name for name, dtype in _TYPES.items()}
@@ -88,6 +88,7 @@ class _Machine:
         # With `use_lmm` code and constants lie side by side, as the small code model takes for granted.
         self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target, use_lmm=True)
         self.lanes = {"float": 16 if wide else 8, "double": 8 if wide else 4}
+        self.tuning = binding.create_pipeline_tuning_options()
         self.loaded: dict[str, int] = {}
         version = ".".join(map(str, binding.llvm_version_info))
         self.key = f"{VERSION} {self.triple} {name} {features} {version} {np.__version__}"
@@ -164,7 +165,7 @@ def compile_module(text: str, function: str, symbol: str = "", passes: bool = Fa
         text: the module.
         function: its name there.
         symbol: its name among all that is loaded, where other modules call it.
-        passes: whether LLVM is to improve the text first: variables to registers, loops, inlining.
+        passes: whether LLVM is to improve the text first: variables to registers, fewer branches and instructions.
     """
     machine = _machine()
     assert machine is not None
@@ -187,11 +188,12 @@ def _emit(machine: _Machine, text: str, passes: bool) -> bytes:
     module = machine.binding.parse_assembly(f'target triple = "{machine.triple}"\n{text}')
     module.data_layout = str(machine.target.target_data)
     module.verify()
-    if passes:
-        options = machine.binding.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = False  # vectors are written where they are wanted
-        builder = machine.binding.create_pass_builder(machine.target, options)
-        builder.getModulePassManager().run(module, builder)
+    if passes:  # these three: all that LLVM would do takes ten times as long, and no step of a network is faster for it
+        improve = machine.binding.create_new_module_pass_manager()
+        improve.add_sroa_pass()
+        improve.add_simplify_cfg_pass()
+        improve.add_instruction_combine_pass()
+        improve.run(module, machine.binding.create_pass_builder(machine.target, machine.tuning))
     return machine.target.emit_object(module)
 
 

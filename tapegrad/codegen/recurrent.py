@@ -14,7 +14,8 @@ each step reads, the state before it and its input; gates (T, B, `SAVED` P); for
 tanh (T, B, P). Padding is finite and meets zero weights.
 
 Invariants: every sum runs over the state's units, then over the inputs, one after the other, whatever the tile or the
-thread; in a step with n sequences the first n are at work, nothing else is read or written.
+thread; in a step with n sequences the first n are at work, nothing else is read or written. Routines are not inlined:
+LLVM takes a third longer with all of them in one function, and a call is nothing beside a tile.
 
 References: Hochreiter & Schmidhuber 1997 (LSTM), Cho et al. 2014 (GRU), Elman 1990; Goto & van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", ACM TOMS 34 (2008), for the panels.
@@ -86,7 +87,7 @@ def tile(type: str, lanes: int, of_state: Sequence[int], of_input: Sequence[int]
         size: how many rows; `length`, `onward` and `down` are the distances of two of them in rows, begin and out,
             `across` that of two columns of `out`.
     """
-    r = Routine(f"tile{size}", TILE, lanes)
+    r = Routine(f"tile{size}", TILE, lanes, inline=False)
     rows, length, panel, state, input, begin, onward, out, down, across = r.arguments
     columns = range(max([*of_state, *of_input]) + 1)
 
@@ -152,7 +153,7 @@ def _units(kind: str, type: str, lanes: int, first: bool) -> Routine:
     Two loops: functions are long chains of instructions, and of the whole way the processor's window holds two units,
     which left it waiting (a step of 16 x 64 units took a quarter longer).
     """
-    r = Routine("first" if first else "second", STATE, lanes)
+    r = Routine("first" if first else "second", STATE, lanes, inline=False)
     before, after, gates, cell, new, squashed, units = r.arguments
     with r.loop(0, units, lanes) as i:
 
@@ -268,28 +269,27 @@ def _pack(type: str, lanes: int, columns: int) -> Routine:
     The first row of column c in panel u is `c * down + u * on`; a panel has `length` terms of all weights together.
     """
     parameters = dict.fromkeys("w terms padded out blocks length down on".split(), "i64") | {"w": "ptr", "out": "ptr"}
-    r = Routine("pack", parameters, lanes)
+    r = Routine("pack", parameters, lanes, inline=False)
     w, terms, padded, out, blocks, length, down, on = r.arguments
     whole = terms // lanes * lanes
-    with r.loop(0, blocks) as u:
-        for c in range(columns):
-            rows = [r.at(w, (u * on + down * c + i) * terms, type) for i in range(lanes)]
-            panel = r.at(out, u * length * (columns * lanes) + c * lanes, type)
-            with r.loop(0, whole, lanes) as k:
-                for t, x in enumerate(turned(r, [r.load(r.at(row, k, type), type) for row in rows])):
-                    r.store(x, r.at(panel, (k + t) * (columns * lanes), type))
-            with r.loop(whole, terms) as k:
-                for i, row in enumerate(rows):
-                    r.store(r.load(r.at(row, k, type), type, 0), r.at(panel, k * (columns * lanes) + i, type))
-            with r.loop(terms, padded) as k:
-                r.store(r.lift(0.0, type), r.at(panel, k * (columns * lanes), type))
+    with r.loop(0, blocks) as u, r.loop(0, columns) as c:
+        rows = [r.at(w, (u * on + down * c + i) * terms, type) for i in range(lanes)]
+        panel = r.at(out, u * length * (columns * lanes) + c * lanes, type)
+        with r.loop(0, whole, lanes) as k:
+            for t, x in enumerate(turned(r, [r.load(r.at(row, k, type), type) for row in rows])):
+                r.store(x, r.at(panel, (k + t) * (columns * lanes), type))
+        with r.loop(whole, terms) as k:
+            for i, row in enumerate(rows):
+                r.store(r.load(r.at(row, k, type), type, 0), r.at(panel, k * (columns * lanes) + i, type))
+        with r.loop(terms, padded) as k:
+            r.store(r.lift(0.0, type), r.at(panel, k * (columns * lanes), type))
     return r
 
 
 def _biases(kind: str, type: str, lanes: int, columns: int) -> Routine:
     """What the sums of each panel start from: for a GRU's candidate the two biases apart."""
     parameters = {"b_hh": "ptr", "b_ih": "ptr", "out": "ptr", "blocks": "i64", "down": "i64", "on": "i64"}
-    r = Routine("biases", parameters, lanes)
+    r = Routine("biases", parameters, lanes, inline=False)
     b_hh, b_ih, out, blocks, down, on = r.arguments
     with r.loop(0, blocks) as u:
         for c in range(columns):
@@ -302,7 +302,7 @@ def _biases(kind: str, type: str, lanes: int, columns: int) -> Routine:
 
 def _copy(type: str, lanes: int) -> Routine:
     """`count` numbers from one place to another, and zeros up to `padded`."""
-    r = Routine("copy", {"source": "ptr", "target": "ptr", "count": "i64", "padded": "i64"}, lanes)
+    r = Routine("copy", {"source": "ptr", "target": "ptr", "count": "i64", "padded": "i64"}, lanes, inline=False)
     source, target, count, padded = r.arguments
     whole = count // lanes * lanes
     with r.loop(0, whole, lanes) as i:
@@ -350,7 +350,7 @@ def _slopes(kind: str, type: str, lanes: int) -> Routine:
     The gates of a GRU come in the order candidate (product with the state), reset, update, candidate (product with the
     input): the first three belong to the state, the last three to the input.
     """
-    r = Routine("slopes", SLOPE, lanes)
+    r = Routine("slopes", SLOPE, lanes, inline=False)
     before, after, gates, cells, squashed, g, slopes, dh, dc, db, units = r.arguments
     with r.loop(0, units, lanes) as i:
 

@@ -162,7 +162,9 @@ def run_elementwise(op: Any, operands: list, attrs: list) -> np.ndarray:
     if op.check is not None:
         op.check(*arrays, *attrs)
     try:
-        if met in HALVES:
+        if met in HALVES and op.fast in kernels.SIGNS:
+            found = kernels.SIGNS[op.fast](arrays[0])
+        elif met in HALVES:
             found = kernels.in_single(lambda *part: op.compute(part, attrs), tuple(arrays), met.numpy)
         else:
             found = op.compute(arrays, attrs)

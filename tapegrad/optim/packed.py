@@ -25,9 +25,9 @@ from ..backends.cpu.step_table import LEAST, Table
 from ..core.tensor import Tensor
 
 Array = np.ndarray
-# Elements that neighbours may have together. Adam on 50 tensors of 20000, one thread, beside torch's 4.0 ms: 2.3 ms one
+# Elements that neighbours may have together. Adam on 50 tensors of 20000, one thread, beside torch's 4.0 ms: 2.2 ms one
 # by one, 2.0 with 40000 together, 1.8 with 60000, 1.7 with 100000 or 240000.
-TOGETHER = 131072
+TOGETHER = PIECE
 LARGEST = PIECE  # elements of one parameter; a larger one gains nothing
 
 array_of, gradient_of, flat = attrgetter("array"), attrgetter("_grad.array"), methodcaller("reshape", -1)
@@ -153,8 +153,7 @@ class Chunk(NamedTuple):
     """Neighbours that are computed together."""
 
     part: slice  # which of the parameters
-    parts: Parts
-    g: Array | None  # for their gradients, side by side: (n,); None if these are read where they are
+    g: Array  # for their gradients, side by side: (n,)
     state: list[Array]  # theirs, side by side: (n,) for each name
     temporaries: list[Array]  # (n,)
 
@@ -172,45 +171,40 @@ class Packed(Together):
                 window = buffer[start:end].reshape(shape)
                 np.copyto(window, s[name].array)
                 s[name].array = window
-        update = self.program.update
-        bounds = _neighbours(ends, update.parts(2).middle is not None)
+        fuse = (ends[-1] >= WORTH) + (ends[-1] >= WORTH * len(shapes))
+        self.parts: Parts = self.program.update.parts(fuse)
+        bounds = _neighbours(ends, self.parts.middle is not None)
         longest = max(ends[last] - ends[first] for first, last in bounds)
-        count = max(update.parts(fuse).temporaries for fuse in (0, 1, 2))
-        scratch = [np.empty(longest, dtype) for _ in range(1 + count)]  # the first for gradients
+        scratch = [np.empty(longest, dtype) for _ in range(1 + self.parts.temporaries)]  # the first for gradients
         self.chunks: list[Chunk] = []
         # of each parameter, in its shape: the place for its gradient, its state, temporaries
         self.places: list[tuple[Array, list[Array], list[Array]]] = []
         for first, last in bounds:
             low, high = ends[first], ends[last]
-            fuse = (high - low >= WORTH) + (high - low >= WORTH * (last - first))
             for shape, start, end in zip(shapes[first:last], ends[first:last], ends[first + 1 :]):
                 g, *spare = [t[start - low : end - low].reshape(shape) for t in scratch]
                 self.places.append((g, [b[start:end].reshape(shape) for b in buffers], spare))
             g, *spare = [t[: high - low] for t in scratch]
-            beside = None if fuse == 2 or last - first == 1 else g
             state = [b[low:high] for b in buffers]
-            self.chunks.append(Chunk(slice(first, last), update.parts(fuse), beside, state, spare))
+            self.chunks.append(Chunk(slice(first, last), g, state, spare))
 
     def _update(self, numbers: list[Array]) -> None:
         grads = list(map(gradient_of, self.params))
-        for part, (whole, _, gather, middle, scatter), buffer, state, temporaries in self.chunks:
+        whole, _, gather, middle, scatter = self.parts
+        for part, buffer, state, temporaries in self.chunks:
             first = part.start
             if first + 1 == part.stop:
                 g, (_, own, spare) = grads[first], self.places[first]
                 g = g if g.flags.c_contiguous else np.ascontiguousarray(g)
                 whole(self.arrays[first], g, own, numbers, spare)
                 continue
-            mine = list(zip(self.arrays[part], grads[part], self.places[part]))
-            if buffer is None:
-                mine = [(p_, g if g.flags.c_contiguous else np.ascontiguousarray(g), own) for p_, g, own in mine]
-            else:
-                np.concatenate(list(map(flat, grads[part])), out=buffer)
-                mine = [(p_, own[0], own) for p_, _, own in mine]
+            np.concatenate(list(map(flat, grads[part])), out=buffer)
+            mine = list(zip(self.arrays[part], self.places[part]))
             if gather is not None:
-                for p_, g, (_, own, spare) in mine:
+                for p_, (g, own, spare) in mine:
                     gather(p_, g, own, numbers, spare)
             middle(buffer, state, numbers, temporaries)
-            for p_, g, (_, own, spare) in mine:
+            for p_, (g, own, spare) in mine:
                 scatter(p_, g, own, numbers, spare)
 
 

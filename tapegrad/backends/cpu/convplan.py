@@ -28,7 +28,7 @@ REALS = {"f": "float", "d": "double"}
 TURN = 3e6  # multiply-adds that are worth a turn of a thread: about 60 us
 PARTS = 16  # into which a convolution of a few images is cut
 PLANES = 1 << 17  # cells of a copy that are worth a turn
-LEAST = 1 << 17  # multiply-adds below which NumPy's calls cost no more than the preparation here
+LEAST = 1 << 14  # multiply-adds from which calls take as long as those of NumPy, 25 us, or less
 SLACK = 16  # cells before and after a copy that vectors may touch
 NEAR = 128  # pieces of rows that are read in place, for a tile after the other: with lines of 64 bytes, 20 KB
 MANY = 4  # in shorter rows than this, a vector would lie in too many pieces
@@ -144,7 +144,7 @@ def _read(x: Array, s: Shape, real: str) -> tuple[int, Array, Source]:
 
 
 def _offsets(s: Shape, source: Source, by_rows: bool = False) -> Array:
-    """How far the input of each tap is from that of the first; taps are (channel, row, column) or (row, channel, ...)."""
+    """How far the input of each tap is from that of the first; the order of taps is that of `_ordered`."""
     (sh, sw), (fh, fw), area = s.stride, source.phases, source.height * source.row
     rows = np.array([fh.index(t % sh) * len(fw) * area + t // sh * source.row for t in s.reach[0]])
     columns = np.array([fw.index(t % sw) * area + t // sw for t in s.reach[1]])
@@ -217,7 +217,7 @@ def _entries(s: Shape, source: Source, together: int, lanes: int, high: int, gap
     head = codegen.conv.ENTRY
     table = np.zeros((-(-vectors * lanes // high) * high // lanes, head + 2 * pieces), np.int64)
     first = table[:vectors]
-    first[:, :head] = np.stack([count, split, write[:, 0], _at(start, resume), resume], 1)
+    first[:, :5] = np.stack([count, split, write[:, 0], _at(start, resume), resume], 1)
     for q in range(pieces):
         begin = (piece < np.minimum(q, piece[:, -1:])).sum(1)
         first[:, head + 2 * q] = _at(read, begin) - begin
@@ -237,7 +237,7 @@ def _skip_zeros(s: Shape, table: Array, row: Array, high: int) -> bool:
         row: of each position, -1 where it is none.
         high: positions of a tile.
     """
-    row = np.concatenate([row, np.full(-len(row) % high, -1)])[: len(table) * high].reshape(-1, high)
+    row = np.concatenate([row, np.full(-len(row) % high, -1)]).reshape(-1, high)
     each, lines = s.depth // len(s.reach[0]), []
     for reach in s.reach[0]:
         place = row * s.stride[0] + reach - s.low[0]
@@ -268,7 +268,7 @@ def _manner(s: Shape, source: Source, lanes: int) -> tuple[bool, bool]:
     return (True, True) if source.row / s.out[1] < 1 + 2 / tiles else (False, False)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Callable, Array, list[Array]] | None:
     """The kernel of a convolution and its plan; None where it would leave most of its lanes idle.
 
@@ -282,7 +282,8 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
         return found
     conv, lanes = codegen.conv, codegen.jit.lanes(real)
     high = conv.VECTORS * lanes
-    if s.out[1] == source.row:  # rows without a gap
+    rows, width = s.out
+    if width == source.row:  # rows without a gap
         s = s._replace(out=(1, s.positions))
     in_place, gaps = _manner(s, source, lanes)
     each = s.out[0] * (source.row if gaps else s.out[1])
@@ -291,6 +292,8 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
     if used < 0.4 or s.out[1] < MANY:
         return None
     table, pieces = _entries(s, source, together, lanes, high, gaps)
+    row = np.arange(together * rows * (source.row if gaps else width)) // (source.row if gaps else width) % rows
+    by_rows = _skip_zeros(s, table, row, high)
     groups, taps, panels = s.images // together, s.depth, len(table) // conv.VECTORS
     safe = groups if source.copied else groups - 1 if source.row >= lanes else 0
     heights = tuple(h for h in (conv.ROWS, 2, 1) if (s.rows >= h if h == conv.ROWS else s.rows & h))
@@ -309,14 +312,14 @@ def _output_plan(s: Shape, source: Source, steps: Sizes, real: str) -> tuple[Cal
         per=per, groups=s.groups, taps=taps, depth=-(-taps // -(-taps // most)), rows=s.rows,
         image_step=together * source.image, x_group=s.channels * source.channel, w_group=steps[4], w_row=steps[0],
         out_image=together * s.groups * s.rows * s.positions, out_group=s.rows * s.positions, out_row=s.positions,
-        entry=table.shape[1], safe=safe, offsets=_offsets(s, source),
-        places=_places(s, steps), entries=table,
+        entry=table.shape[1], safe=safe, offsets=_offsets(s, source, by_rows),
+        places=_places(s, steps, by_rows), entries=table,
     )  # fmt: skip
     return kernel, *plan
 
 
 def _places(s: Shape, steps: Sizes, by_rows: bool = False) -> Array:
-    """How far the weight of each tap is from that of the first, as in `_offsets`."""
+    """How far the weight of each tap is from that of the first, in the same order."""
     found = np.arange(s.channels)[:, None, None] * steps[1] + np.array(s.taps[0])[:, None] * steps[2]
     return _ordered(found + np.array(s.taps[1]) * steps[3], by_rows)
 
@@ -460,16 +463,33 @@ def convolve_input(
         return None
     bias = _zeros(out.shape[1], y.dtype.char) if bias is None else np.ascontiguousarray(bias)
     at, _kept, _ = _read(y, whole, real)
+    if len(parts) == 1 and parts[0][1] is not None:
+        _multiply(at, source, w, bias, parts[0][1], steps, real, out)
+        return out
+    rooms = []
     for place, s in parts:
+        room = np.empty(target[(..., *place)].shape, out.dtype)
         if s is None:
-            target[(..., *place)] = bias.reshape(-1, 1, 1)
-        elif len(parts) == 1:
-            _multiply(at, source, w, bias, s, steps, real, out)
+            room[...] = bias.reshape(-1, 1, 1)
         else:
-            room = np.empty((*target.shape[:2], *s.out), out.dtype)
             _multiply(at, source, w, bias, s, steps, real, room)
-            target[(..., *place)] = room
+        rooms.append(room)
+    _put_together([place for place, _ in parts], rooms, target, real)
     return out
+
+
+def _put_together(places: list[tuple[slice, slice]], rooms: list[Array], out: Array, real: str) -> None:
+    """Write each room to its rows and columns of `out`: two columns in turn by a kernel, three or more by NumPy."""
+    kernel = codegen.conv_weight.zipped(real, codegen.jit.lanes(real)) if places[0][1].step == 2 else None
+    if kernel is None:
+        for place, room in zip(places, rooms):
+            out[(..., *place)] = room
+        return
+    n, c, height, width = out.shape
+    turn = max(1, PLANES // (height * width))
+    for (rows, _), x, y in zip(places[::2], rooms[::2], rooms[1::2]):
+        to = address(out) + rows.start * width * out.itemsize
+        kernel(address(x), address(y), to, n * c, x.shape[2], width, height * width, rows.step * width, turn)
 
 
 @functools.lru_cache(maxsize=1024)

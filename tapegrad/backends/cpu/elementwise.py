@@ -363,6 +363,9 @@ def _numbers(dtype: np.dtype) -> Callable[[Any], Any]:
     return lambda value: value
 
 
+SIGNS: Mapping[Any, Callable] = {np.negative: halves.negative, np.absolute: halves.absolute}  # need no numbers
+
+
 def in_single(compute: Callable, args: tuple, dtype: np.dtype, out: np.ndarray | None = None) -> Any:
     """A function of arrays of which some are `dtype`, a half: evaluated in float32 and rounded once.
 

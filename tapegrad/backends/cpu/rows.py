@@ -310,11 +310,6 @@ def all_in_unit_interval(x: Array) -> bool:
     return x.size == 0 or bool(x.min() >= 0 and x.max() <= 1)
 
 
-def softplus(x: Array) -> Array:
-    """log(1 + exp(x)) without overflow."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
 def binary_cross_entropy(x: Array, target: Array) -> Array:
     """-(target log x + (1 - target) log(1 - x)), the logarithms not below -100."""
     x_wide = wide(x)
@@ -322,12 +317,3 @@ def binary_cross_entropy(x: Array, target: Array) -> Array:
         low = np.maximum(np.log1p(-x_wide), -100)
         high = np.maximum(np.log(x_wide), -100)
     return _narrow((target - 1) * low - target * high, x)
-
-
-def bce_logits(x: Array, target: Array, pos_weight: Array | None) -> Array:
-    """`binary_cross_entropy` of sigmoid(x): (1 - target) x + (1 + (pos_weight - 1) target) softplus(-x)."""
-    x_wide = wide(x)
-    t = softplus(-x_wide)
-    if pos_weight is not None:
-        t = t * (1 + (pos_weight - 1) * target)
-    return _narrow(t + (1 - target) * x_wide, x)

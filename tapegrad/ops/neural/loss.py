@@ -356,11 +356,21 @@ def binary_cross_entropy(
     return _bce(input, target, weight, reduction)
 
 
+@elementwise(method=False, inplace=False, nondiff=True, name="_bce_logits")
+def _bce_logits_each(x, target):
+    return e.maximum(-x, 0) + e.log1p(e.exp(-e.abs(x))) + (1 - target) * x
+
+
+@elementwise(method=False, inplace=False, nondiff=True, name="_bce_logits_weighted")
+def _bce_logits_weighted_each(x, target, pos_weight):
+    return (e.maximum(-x, 0) + e.log1p(e.exp(-e.abs(x)))) * (1 + (pos_weight - 1) * target) + (1 - target) * x
+
+
 @op(name="binary_cross_entropy_with_logits", node="BinaryCrossEntropyWithLogitsBackward0")
 def _bce_logits(
     x: Array, target: Array, weight: Array | None = None, pos_weight: Array | None = None, reduction="mean"
 ):
-    losses = rows.bce_logits(x, target, pos_weight)
+    losses = _bce_logits_each(x, target) if pos_weight is None else _bce_logits_weighted_each(x, target, pos_weight)
     return _reduce_array(losses if weight is None else losses * weight, reduction)
 
 
@@ -537,9 +547,15 @@ def gaussian_nll_loss(
     return reduced(losses, reduction)
 
 
+@elementwise(method=False, inplace=False, nondiff=True, name="_soft_margin")
+def _soft_margin_each(x, target):
+    z = x * target
+    return e.maximum(-z, 0) + e.log1p(e.exp(-e.abs(z)))
+
+
 @op(name="soft_margin_loss", node="SoftMarginLossBackward0")
 def _soft_margin(x: Array, target: Array, reduction="mean"):
-    return _reduce_array(rows.softplus(-rows.wide(x) * target), reduction).astype(x.dtype, copy=False)
+    return _reduce_array(_soft_margin_each(x, target), reduction).astype(x.dtype, copy=False)
 
 
 _soft_margin.shape(_loss_shape)
