@@ -23,7 +23,7 @@ def rows(real: str, lanes: int) -> list[Routine]:
     with r.loop(0, n, PORTION) as i:
         start = r.at(x, i, real)
         length = least(n - i, r.lift_one(PORTION))
-        (found,) = sweep(r, length, lambda piece, s: s + piece.load(start, real), [r.lift(0.0, real)])
+        (found,) = sweep(r, length, lambda piece, s: s + piece.load(start, real), [r.lift(0.0, real)], unroll=4)
         total.value = total.value + found.to("double")
     r.store(total.value.to(real), out)
     return over_rows(r, "n1", "sum_rows")
