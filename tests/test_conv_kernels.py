@@ -127,7 +127,8 @@ def test_usual_shapes_have_kernels(case, layout):
     x, w, y, *biases = arrays(n, groups, channels, groups and rows, sizes, kernel, out, np.float32)
     if layout == "channels_last":
         x, y = (np.moveaxis(np.moveaxis(a, 1, -1).copy(), -1, 1) for a in (x, y))
-    assert check(x, w, y, *biases, stride, low, dilation, groups) == 3
+    first_layer = channels < 4 and rows >= 32  # its input's gradient is left to NumPy
+    assert check(x, w, y, *biases, stride, low, dilation, groups) == (2 if first_layer else 3)
 
 
 @pytest.mark.parametrize("case", USUAL, ids=str)
@@ -148,7 +149,7 @@ def test_threads_give_the_same_bits(case):
                 )
             )
     for other, k in itertools.product(found, range(3)):
-        assert (other[k] == found[0][k]).all()
+        assert found[0][k] is None or (other[k] == found[0][k]).all()
 
 
 @pytest.mark.parametrize("case", USUAL, ids=str)
@@ -166,7 +167,7 @@ def test_nothing_outside_is_read_or_written(case):
     x, w, y, bias, bias_x = map(framed, arrays(n, groups, channels, rows, sizes, kernel, out, np.float32))
     for found in (
         convplan.convolve(x, w, bias, *numbers, out),
-        convplan.convolve_input(y, w, bias_x, *numbers, sizes),
+        conv.convolve_input(y, w, bias_x, *numbers, sizes),
         convplan.convolve_weight(x, y, *numbers, kernel),
     ):
         assert np.isfinite(found).all()

@@ -13,7 +13,9 @@ FUNCTIONS = frozenset(
     "acosh atanh erf erfc erfinv pow hypot".split()
 )
 
-_LATE = ("jit", "gemm", "conv", "conv_weight", "depthwise", "row_sums", "windows", "rows", "norms", "attention", "sums", "recurrent", "twister", "updates")
+_LATE = frozenset(  # in the order of ARCHITECTURE.md: what compiles, then the families of kernels
+    "jit gemm rows norms sums attention conv conv_weight depthwise row_sums windows recurrent twister updates".split()
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -214,7 +214,7 @@ def compile_routine(text: str, needs: Mapping[str, str], function: str) -> int |
 
 
 def function(routines: Sequence[Routine], kinds: Sequence[Any]) -> Callable[..., None] | None:
-    """The first of some routines as a Python function of addresses and numbers, which lets go of the interpreter's lock.
+    """The first of some routines as a Python function of addresses and numbers; it runs without the interpreter's lock.
 
     Args:
         routines: a public one, then those that it calls.

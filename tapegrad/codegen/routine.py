@@ -304,7 +304,7 @@ class Routine(Code):
         self._state.known = known
 
     def text(self, public: bool) -> str:
-        """The function in LLVM's language; with no calls of the C library (`memset`), which the loader could not link."""
+        """The function in LLVM's language, without calls of C's library (`memset`): the loader could not link them."""
         note = "" if self.aliased else " noalias"
         parameters = ", ".join(f"{t}{note if t == 'ptr' else ''} %{n}" for n, t in self.parameters.items())
         head = f'define {"" if public else "internal "}{self.result} @{self.symbol}({parameters}) "no-builtins"'

@@ -30,6 +30,7 @@ PARTS = 16  # into which a convolution of a few images is cut
 PLANES = 1 << 17  # cells of a copy that are worth a turn
 LEAST = 1 << 14  # multiply-adds from which calls take as long as those of NumPy, 25 us, or less
 SLACK = 16  # cells before and after a copy that vectors may touch
+FEW = 4  # input channels with which the gradient of the input is left to NumPy
 NEAR = 128  # pieces of rows that are read in place, for a tile after the other: with lines of 64 bytes, 20 KB
 MANY = 4  # in shorter rows than this, a vector would lie in too many pieces
 
@@ -449,7 +450,13 @@ def _phases(
 def convolve_input(
     y: Array, w: Array, bias: Array | None, stride: Sizes, low: Sizes, dilation: Sizes, groups: int, size: Sizes
 ) -> Array | None:
-    """`conv.convolve_input` by a generated kernel; None if there is none for these numbers."""
+    """`conv.convolve_input` by a generated kernel; None if there is none for these numbers.
+
+    For the input of a first layer, of few channels, NumPy is up to 1.6 times as fast: one product for all taps reads
+    each gradient once.
+    """
+    if w.shape[1] < FEW and w.shape[0] >= 32 * groups:
+        return None
     real = _suits(len(size), float(y.size * w[0].size), y, w) if len(w) else None
     if real is None:
         return None
