@@ -247,12 +247,14 @@ def to_source(root: Expr, parameters: tuple[str, ...], scalars: frozenset[str], 
     spare: dict[int, bool] = {}
     whole: dict[int, bool] = {}  # whether it has the shape of the result
     truth: dict[int, bool] = {}  # whether it is made of truth values alone
+    small: dict[int, bool] = {}  # the same of a number: NumPy's functions make half precision of truth values
     lines = [f"    {name}_ = number({name}_)" for name in parameters if name in scalars]
     count = 0
     for x in order:
         whole[id(x)] = x.op != "largest" and any(whole[id(a)] for a in x.args)
         gives = "" if not x.args else OPERATORS[x.op].gives
         truth[id(x)] = gives == "bool" or (gives == "same" and all(truth[id(a)] for a in x.args))
+        small[id(x)] = truth[id(x)] or (bool(x.args) and all(small[id(a)] for a in x.args))
         if isinstance(x, Var):
             whole[id(x)] = full is not None and x.name in full
             text[id(x)] = f"{x.name}_"  # an operand may be called `out`
@@ -270,7 +272,7 @@ def to_source(root: Expr, parameters: tuple[str, ...], scalars: frozenset[str], 
         elif target:
             call += f", out={target}"
         text[id(x)] = target or f"t{len(lines)}"
-        spare[id(x)] = writes and whole[id(x)]
+        spare[id(x)] = writes and whole[id(x)] and not small[id(x)]
         for a in x.args:
             pending[id(a)] -= 1
         lines.append(f"    {'return' if x is root else text[id(x)] + ' ='} {x.op}({call})")
