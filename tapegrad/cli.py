@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 EXTRAS = {
-    "fast": ("llvmlite", "scipy-openblas32"),
+    "fast": ("llvmlite",),
     "vision": ("pillow",),
     "plot": ("matplotlib", "graphviz"),
 }

@@ -230,7 +230,7 @@ def _shortened(hook: Callable[..., object], error: BaseException, frames: Traceb
 # ---- tracebacks -----------------------------------------------------------------------------------------------------
 
 _STDLIB = os.path.join(os.path.dirname(os.__file__), "")
-_MACHINERY = {"numpy", "ml_dtypes", "tqdm", "llvmlite", "scipy_openblas32", "PIL"}
+_MACHINERY = {"numpy", "ml_dtypes", "tqdm", "llvmlite", "PIL"}
 _PACKAGE = __name__.partition(".")[0]
 
 
