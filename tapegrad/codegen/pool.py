@@ -28,7 +28,7 @@ SYMBOL = "tapegrad_parallel"
 WORKER = "tapegrad_worker"
 LIMIT = "tapegrad_pool_limit"
 DECLARATION = f"declare void @{SYMBOL}(ptr, ptr, i64)"
-SPINS = 20000  # looks at `generation` before sleeping, each with a `pause`: some 0.3 ms, as long as a step of Python may take
+SPINS = 20000  # looks at `generation` before sleeping, each with a `pause`: about 0.3 ms
 PATIENCE = 4000  # looks at `inside` before the caller lets others run
 
 _SYSCALL = 'call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},{r10},~{rcx},~{r11},~{memory}"'
