@@ -22,8 +22,7 @@ def fingerprint(*things: Any) -> str:
     optimizer counts by its `state_dict()`, PyTorch's own included, so that a run here and one there can be compared.
 
     What a run should hash: its losses and the module at its end. Results do not depend on the number of DataLoader
-    workers; nor on the number of threads under `torch.use_deterministic_algorithms(True)`, where products of matrices
-    take one thread, since OpenBLAS adds in another order for every number of threads.
+    workers, nor on the number of threads; with generated kernels (llvmlite) last bits differ from those without.
 
     Args:
         things: what to hash, in order.
