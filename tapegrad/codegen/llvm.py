@@ -269,7 +269,7 @@ def driver(types: Sequence[str], lanes: int) -> str:
         f"  call void %data({', '.join(near)}, i64 %vectors)",
         "  br label %covered.all",
         "share:",
-        *_share(near, n, lanes),
+        *_share(near, lanes),
         "  br label %covered.all",
         "covered.all:",
         "  br label %rest",
@@ -297,7 +297,7 @@ def driver(types: Sequence[str], lanes: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _share(near: list[str], n: int, lanes: int) -> list[str]:
+def _share(near: list[str], lanes: int) -> list[str]:
     """Give parts of the vectors to `@part`: what it needs goes into a box."""
     values = [operand for pair in near for operand in pair.split(", ")] + ["i64 %vectors", "ptr %data"]
     lines = []

@@ -155,7 +155,11 @@ class Op:
         if self.gives_real:
             return frozenset()
         found = {dtypes.int64.numpy} if self.least < FLOAT and "i" not in self.refuses else set()
-        if self.least == BOOL and not {"b", "B"} & set(self.refuses) and ON_TRUTHS.issuperset(_operators(self)):
+        if (
+            self.least == BOOL
+            and not {"b", "B"} & set(self.refuses)
+            and ON_TRUTHS.issuperset(expr.operators(self.expression))
+        ):
             found.add(dtypes.bool_.numpy)
         return frozenset(found)
 
@@ -263,10 +267,6 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
-
-
-def _operators(op: Op) -> set[str]:
-    return {x.op for x in expr.walk(op.expression) if x.args}
 
 
 # ---- the decorators -------------------------------------------------------------------------------------------------

@@ -216,6 +216,11 @@ def result_kind(root: Expr) -> str:
     return kinds[id(root)]
 
 
+def operators(root: Expr) -> list[str]:
+    """The operators of an expression, in the order in which they are computed."""
+    return [x.op for x in walk(root) if x.args]
+
+
 def conditions(root: Expr) -> frozenset[str]:
     """Variables that only ever stand as the condition of a `where`: they take no part in type promotion."""
     used_as_value: set[str] = set()

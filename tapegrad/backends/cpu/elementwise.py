@@ -242,7 +242,7 @@ _UNKNOWN = object()
 
 def worth_generating(root: expr.Expr) -> bool:
     """Whether generated code is faster than NumPy: for functions that it has, and where several steps become one."""
-    operators = [x.op for x in expr.walk(root) if x.args]
+    operators = expr.operators(root)
     return len(operators) > 1 or not (codegen.FUNCTIONS | SLOW).isdisjoint(operators)
 
 
@@ -293,7 +293,7 @@ def kernel(
     shaped = next((i for i, p in enumerate(parameters) if p in whole), None)
     compiled: dict[tuple[np.dtype, bool], Callable] = {}
     generated = _generated(root, parameters, scalars, lead) if worth_generating(root) else None
-    several = sum([bool(x.args) for x in expr.walk(root)]) > 1
+    several = len(expr.operators(root)) > 1
 
     def make(dtype: np.dtype, flat: bool) -> Callable:
         number = _numbers(dtype)
