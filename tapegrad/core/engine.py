@@ -152,15 +152,8 @@ class _Pass:
                     if alone is None and not heap:
                         alone = (target, gi)
                         continue
-                    if alone is not None:  # it gets company
-                        self.send(*alone)
-                        alone = None
-                    self.send(target, gi)
                 elif graph or target.__class__ is tuple:
-                    if alone is not None:
-                        self.send(*alone)
-                        alone = None
-                    self.send(target, fit(node, target, gi, graph))
+                    gi = fit(node, target, gi, graph)
                 else:
                     held = target._grad
                     if (
@@ -179,6 +172,11 @@ class _Pass:
                     own = fit(node, target, gi, False)
                     fresh = own is not gi or (gi is not g and op.fresh and sum([x is gi for x in grads]) == 1)
                     self.arrive(target, own, fresh)
+                    continue
+                if alone is not None:  # it gets company
+                    self.send(*alone)
+                    alone = None
+                self.send(target, gi)
 
     def before(self, node: Node, g: Any) -> Any:
         """Tensor hooks, node pre-hooks and `retain_grad`."""
